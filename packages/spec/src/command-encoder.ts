@@ -1,0 +1,232 @@
+/** The recording half of every backend: checks an op's operands once, then hands the command to `emit`. */
+import type { CommandList, Dim, StepSignal, Tensor } from "./backend.js";
+import type { Command } from "./command.js";
+import type { DType } from "./dtype.js";
+import { InvalidCommandError, UnsupportedOpError } from "./errors.js";
+import type { AttentionArgs, Encoder, RopeArgs, SampleArgs } from "./kernel-set.js";
+import type { DeviceId } from "./memory.js";
+import type { Activation } from "./model-source.js";
+import type { OpName } from "./op-table.js";
+
+type Operand = readonly [field: string, tensor: Tensor | undefined, shape: readonly (Dim | "any")[], dtype?: DType];
+
+export abstract class CommandEncoder implements Encoder {
+  #finished = false;
+
+  constructor(
+    protected readonly device: DeviceId,
+    private readonly supports: (op: OpName, dtype: DType) => boolean,
+  ) {}
+
+  /** Keeps one checked command. */
+  protected abstract emit(command: Command): void;
+  /** Makes the list of what was emitted. */
+  protected abstract finishList(): CommandList;
+
+  embed(out: Tensor, table: Tensor, tokenIds: Tensor): void {
+    const [numTokens, hiddenSize] = this.#matrix("embed", "out", out);
+    this.#check("embed", table.dtype, [
+      ["out", out, [numTokens, hiddenSize], "f32"],
+      ["table", table, ["any", hiddenSize]],
+      ["tokenIds", tokenIds, [numTokens], "i32"],
+    ]);
+    this.#emit({ op: "embed", out, table, tokenIds });
+  }
+
+  gatherRows(out: Tensor, x: Tensor, rows: Tensor): void {
+    const [numRows, columns] = this.#matrix("gatherRows", "out", out);
+    this.#check("gatherRows", "f32", [
+      ["out", out, [numRows, columns], "f32"],
+      ["x", x, ["any", columns], "f32"],
+      ["rows", rows, [numRows], "i32"],
+    ]);
+    this.#emit({ op: "gatherRows", out, x, rows });
+  }
+
+  rmsNorm(out: Tensor, x: Tensor, weight: Tensor, eps: number): void {
+    this.#checkNorm("rmsNorm", out, x, weight, undefined);
+    this.#emit({ op: "rmsNorm", out, x, weight, eps });
+  }
+
+  layerNorm(out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | undefined, eps: number): void {
+    this.#checkNorm("layerNorm", out, x, weight, bias);
+    this.#emit({ op: "layerNorm", out, x, weight, bias, eps });
+  }
+
+  matmul(out: Tensor, x: Tensor, weight: Tensor, options: { readonly bias?: Tensor; readonly workspace?: Tensor } = {}): void {
+    const [numRows, numColumns] = this.#matrix("matmul", "out", out);
+    const [, innerSize] = this.#matrix("matmul", "weight", weight);
+    const { bias, workspace } = options;
+    this.#check("matmul", weight.dtype, [
+      ["out", out, [numRows, numColumns], "f32"],
+      ["x", x, [numRows, innerSize], "f32"],
+      ["weight", weight, [numColumns, innerSize]],
+      ["bias", bias, [numColumns], "f32"],
+    ]);
+    this.#emit({ op: "matmul", out, x, weight, bias, workspace });
+  }
+
+  rope(q: Tensor, k: Tensor, positions: Tensor, args: RopeArgs): void {
+    const { theta, dims, mode, frequencyFactors } = args;
+    const numTokens = q.shape[0]!;
+    this.#check("rope", "f32", [
+      ["q", q, [numTokens, "any", "any"], "f32"],
+      ["k", k, [numTokens, "any", q.shape[2]!], "f32"],
+      ["positions", positions, [numTokens], "i32"],
+      ["frequencyFactors", frequencyFactors, [dims / 2], "f32"],
+    ]);
+    const headDim = q.shape[2] as number;
+    if (dims % 2 !== 0 || dims > headDim)
+      throw new InvalidCommandError("rope", "dims", `is ${dims}; it must be even and at most the head's ${headDim}`);
+    this.#emit({ op: "rope", q, k, positions, frequencyFactors, theta, dims, mode });
+  }
+
+  storeKv(k: Tensor, v: Tensor, keyCache: Tensor, valueCache: Tensor, slotMapping: Tensor): void {
+    const [numTokens, numKvHeads] = k.shape as [Dim, Dim];
+    const [numBlocks, , blockSize] = keyCache.shape as [Dim, Dim, Dim];
+    this.#check("storeKv", keyCache.dtype, [
+      ["k", k, [numTokens, numKvHeads, "any"], "f32"],
+      ["v", v, [numTokens, numKvHeads, "any"], "f32"],
+      ["keyCache", keyCache, [numBlocks, numKvHeads, blockSize, k.shape[2]!]],
+      ["valueCache", valueCache, [numBlocks, numKvHeads, blockSize, v.shape[2]!]],
+      ["slotMapping", slotMapping, [numTokens], "i32"],
+    ]);
+    this.#emit({ op: "storeKv", k, v, keyCache, valueCache, slotMapping });
+  }
+
+  attention(out: Tensor, q: Tensor, args: AttentionArgs): void {
+    const { keyCache, valueCache, blockTables, contextLengths, queryStarts, scale, slidingWindow = 0 } = args;
+    const [numTokens, numHeads, headDimK] = q.shape as [Dim, Dim, Dim];
+    const [numBlocks, numKvHeads, blockSize] = keyCache.shape as [Dim, Dim, Dim];
+    const numSequences = contextLengths.shape[0]!;
+    this.#check("attention", keyCache.dtype, [
+      ["out", out, [numTokens, numHeads, "any"], "f32"],
+      ["q", q, [numTokens, numHeads, headDimK], "f32"],
+      ["keyCache", keyCache, [numBlocks, numKvHeads, blockSize, headDimK]],
+      ["valueCache", valueCache, [numBlocks, numKvHeads, blockSize, out.shape[2]!], keyCache.dtype],
+      ["blockTables", blockTables, [numSequences, "any"], "i32"],
+      ["contextLengths", contextLengths, [numSequences], "i32"],
+      ["queryStarts", queryStarts, ["any"], "i32"],
+    ]);
+    if ((numHeads as number) % (numKvHeads as number) !== 0)
+      throw new InvalidCommandError("attention", "q", `has ${numHeads} heads, no multiple of the ${numKvHeads} KV heads`);
+    this.#emit({ op: "attention", out, q, keyCache, valueCache, blockTables, contextLengths, queryStarts, scale, slidingWindow });
+  }
+
+  activate(out: Tensor, gate: Tensor, up: Tensor | undefined, activation: Activation): void {
+    const [numRows, numColumns] = this.#matrix("activate", "out", out);
+    this.#check("activate", "f32", [
+      ["out", out, [numRows, numColumns], "f32"],
+      ["gate", gate, [numRows, numColumns], "f32"],
+      ["up", up, [numRows, numColumns], "f32"],
+    ]);
+    this.#emit({ op: "activate", out, gate, up, activation });
+  }
+
+  add(out: Tensor, a: Tensor, b: Tensor): void {
+    const [numRows, numColumns] = this.#matrix("add", "out", out);
+    this.#check("add", "f32", [
+      ["out", out, [numRows, numColumns], "f32"],
+      ["a", a, [numRows, numColumns], "f32"],
+      ["b", b, [numRows, numColumns], "f32"],
+    ]);
+    this.#emit({ op: "add", out, a, b });
+  }
+
+  softcap(out: Tensor, x: Tensor, cap: number): void {
+    const [numRows, numColumns] = this.#matrix("softcap", "out", out);
+    this.#check("softcap", "f32", [
+      ["out", out, [numRows, numColumns], "f32"],
+      ["x", x, [numRows, numColumns], "f32"],
+    ]);
+    this.#emit({ op: "softcap", out, x, cap });
+  }
+
+  sample(tokenIds: Tensor, logits: Tensor, args: SampleArgs): void {
+    const [numRows] = this.#matrix("sample", "logits", logits);
+    const { params, randomState, history, workspace } = args;
+    this.#check("sample", "f32", [
+      ["tokenIds", tokenIds, [numRows], "i32"],
+      ["logits", logits, [numRows, "any"], "f32"],
+      ["params", params, [numRows, 5], "f32"],
+      ["randomState", randomState, [numRows, 2], "i32"],
+      ["history", history, [numRows, "any"], "i32"],
+    ]);
+    this.#emit({ op: "sample", tokenIds, logits, params, randomState, history, workspace });
+  }
+
+  topLogprobs(ids: Tensor, logprobs: Tensor, logits: Tensor, sampledTokenIds: Tensor): void {
+    const [numRows, count] = this.#matrix("topLogprobs", "ids", ids);
+    this.#check("topLogprobs", "f32", [
+      ["ids", ids, [numRows, count], "i32"],
+      ["logprobs", logprobs, [numRows, count], "f32"],
+      ["logits", logits, [numRows, "any"], "f32"],
+      ["sampledTokenIds", sampledTokenIds, [numRows], "i32"],
+    ]);
+    this.#emit({ op: "topLogprobs", ids, logprobs, logits, sampledTokenIds });
+  }
+
+  fill(out: Tensor, value: number): void {
+    this.#check("fill", "f32", [["out", out, out.shape, "f32"]]);
+    this.#emit({ op: "fill", out, value });
+  }
+
+  copy(to: Tensor, from: Tensor): void {
+    this.#check("copy", from.dtype, [
+      ["to", to, from.shape, from.dtype],
+      ["from", from, from.shape, from.dtype],
+    ]);
+    this.#emit({ op: "copy", to, from });
+  }
+
+  signal(signal: StepSignal): void {
+    this.#emit({ op: "signal", signal });
+  }
+
+  wait(signal: StepSignal): void {
+    this.#emit({ op: "wait", signal });
+  }
+
+  finish(): CommandList {
+    this.#refuseWhenFinished();
+    this.#finished = true;
+    return this.finishList();
+  }
+
+  #checkNorm(op: "rmsNorm" | "layerNorm", out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | undefined): void {
+    const [numRows, numColumns] = this.#matrix(op, "out", out);
+    this.#check(op, "f32", [
+      ["out", out, [numRows, numColumns], "f32"],
+      ["x", x, [numRows, numColumns], "f32"],
+      ["weight", weight, [numColumns], "f32"],
+      ["bias", bias, [numColumns], "f32"],
+    ]);
+  }
+
+  #matrix(op: OpName, field: string, tensor: Tensor): readonly [Dim, Dim] {
+    if (tensor.shape.length !== 2) throw new InvalidCommandError(op, field, `has shape [${tensor.shape}]; a matrix is needed`);
+    return tensor.shape as unknown as readonly [Dim, Dim];
+  }
+
+  #check(op: OpName, dtype: DType, operands: readonly Operand[]): void {
+    if (!this.supports(op, dtype)) throw new UnsupportedOpError(this.device, op, dtype);
+    for (const [field, tensor, shape, wantedDType] of operands) {
+      if (tensor === undefined) continue;
+      const fits = tensor.shape.length === shape.length && shape.every((dim, axis) => dim === "any" || dim === tensor.shape[axis]);
+      if (!fits) throw new InvalidCommandError(op, field, `has shape [${tensor.shape}], [${shape}] is needed`);
+      if (wantedDType !== undefined && tensor.dtype !== wantedDType)
+        throw new InvalidCommandError(op, field, `is ${tensor.dtype}, ${wantedDType} is needed`);
+      if (tensor.buffer.device !== this.device)
+        throw new InvalidCommandError(op, field, `lies on ${tensor.buffer.device}, the list is for ${this.device}`);
+    }
+  }
+
+  #refuseWhenFinished(): void {
+    if (this.#finished) throw new InvalidCommandError("finish", "encoder", "was finished already");
+  }
+
+  #emit(command: Command): void {
+    this.#refuseWhenFinished();
+    this.emit(command);
+  }
+}

@@ -1,0 +1,25 @@
+export * from "./backend.js";
+export {
+  absentHandle,
+  bindingBit,
+  type Command,
+  type CommandOf,
+  type HandleResolver,
+  layoutCodes,
+  maxTensorRank,
+  type PackedCommands,
+  packCommands,
+  tensorsOf,
+  wordsPerTensor,
+} from "./command.js";
+export { CommandEncoder } from "./command-encoder.js";
+export * from "./dtype.js";
+export * from "./engine.js";
+export * from "./errors.js";
+export * from "./kernel-set.js";
+export * from "./memory.js";
+export * from "./model-source.js";
+export * from "./offload.js";
+export * from "./op-table.js";
+export * from "./sampling.js";
+export * from "./tokenizer.js";

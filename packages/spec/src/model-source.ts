@@ -1,0 +1,91 @@
+/** What a model file says. Knows no device. */
+import type { DType } from "./dtype.js";
+
+export interface ByteRange {
+  readonly offset: number;
+  readonly byteLength: number;
+}
+
+export interface TensorInfo {
+  readonly name: string;
+  readonly dtype: DType;
+  /** Row-major, outermost first: `[rows, columns]`; the reverse of GGUF's `ne`. */
+  readonly shape: readonly number[];
+  /** Index into `ModelSource.shards`. */
+  readonly shard: number;
+  /** Where the tensor's bytes lie in that shard, from the start of the file. */
+  readonly range: ByteRange;
+}
+
+/** A local path, a URL that answers range requests, or bytes (a browser's Blob). Native backends read a path themselves. */
+export type ShardLocation =
+  | { readonly kind: "path"; readonly path: string }
+  | { readonly kind: "url"; readonly url: string }
+  | { readonly kind: "blob"; readonly blob: Blob };
+
+export type Activation = "silu" | "gelu" | "relu";
+export type RopeMode = "normal" | "neox";
+
+/** Values that differ by layer in real models. */
+export interface LayerConfig {
+  readonly numHeads: number;
+  readonly numKvHeads: number;
+  readonly headDimK: number;
+  readonly headDimV: number;
+  readonly feedForwardLength: number;
+  /** Keys further back than this many tokens are not seen. */
+  readonly slidingWindow?: number;
+  readonly experts?: { readonly count: number; readonly used: number; readonly feedForwardLength: number; readonly shared: number };
+}
+
+export interface RopeScaling {
+  readonly type: "linear" | "yarn" | "llama3";
+  readonly factor: number;
+  readonly originalContextLength?: number;
+}
+
+export interface ModelConfig {
+  readonly architecture: string;
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  /** Longest context in tokens that the model was trained for. */
+  readonly contextLength: number;
+  readonly normEps: number;
+  readonly activation: Activation;
+  readonly layers: readonly LayerConfig[];
+  readonly rope: { readonly theta: number; readonly dims: number; readonly mode: RopeMode; readonly scaling?: RopeScaling };
+}
+
+export type SpecialToken = "bos" | "eos" | "eot" | "unk" | "pad" | "sep" | "cls";
+
+/** ggml's token types, as `tokenizer.ggml.token_type` stores them. */
+export const TokenType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
+
+export interface Vocabulary {
+  readonly model: "spm" | "bpe" | "wpm" | "unigram";
+  /** `tokenizer.ggml.pre`: which pre-tokenizer splits text before merges. */
+  readonly pre?: string;
+  readonly tokens: readonly string[];
+  /** One `TokenType` a token. */
+  readonly types?: Uint8Array;
+  readonly scores?: Float32Array;
+  readonly merges?: readonly string[];
+  readonly special: Readonly<Partial<Record<SpecialToken, number>>>;
+  readonly addBos: boolean;
+  /** SPM: put a space before the text. */
+  readonly addSpacePrefix: boolean;
+}
+
+/** Opens any architecture: a vocabulary-only file has no config. Reading the config is `core`'s `readModelConfig(source)`. */
+export interface ModelSource extends AsyncDisposable {
+  /** Numbers as `number` (64-bit ones as `number` where exact, else `bigint`), arrays of numbers as typed arrays. */
+  readonly metadata: ReadonlyMap<string, unknown>;
+  readonly vocabulary?: Vocabulary;
+  readonly chatTemplate?: string;
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  readonly shards: readonly ShardLocation[];
+  /** Bytes of a shard, for backends that cannot read the shard themselves. */
+  read(shard: number, range: ByteRange, options?: { readonly signal?: AbortSignal }): Promise<Uint8Array>;
+  /** Hash of headers and sizes, hexadecimal: keys plans, profiles and caches. The same file at another path has the same identity. */
+  readonly identity: string;
+}
