@@ -230,3 +230,43 @@ export abstract class CommandEncoder implements Encoder {
     this.emit(command);
   }
 }
+
+/** Records a command that another encoder took down, on this one. */
+export function recordCommand(encoder: Encoder, command: Command): void {
+  switch (command.op) {
+    case "embed":
+      return encoder.embed(command.out, command.table, command.tokenIds);
+    case "gatherRows":
+      return encoder.gatherRows(command.out, command.x, command.rows);
+    case "rmsNorm":
+      return encoder.rmsNorm(command.out, command.x, command.weight, command.eps);
+    case "layerNorm":
+      return encoder.layerNorm(command.out, command.x, command.weight, command.bias, command.eps);
+    case "matmul":
+      return encoder.matmul(command.out, command.x, command.weight, command);
+    case "rope":
+      return encoder.rope(command.q, command.k, command.positions, command);
+    case "storeKv":
+      return encoder.storeKv(command.k, command.v, command.keyCache, command.valueCache, command.slotMapping);
+    case "attention":
+      return encoder.attention(command.out, command.q, command);
+    case "activate":
+      return encoder.activate(command.out, command.gate, command.up, command.activation);
+    case "add":
+      return encoder.add(command.out, command.a, command.b);
+    case "softcap":
+      return encoder.softcap(command.out, command.x, command.cap);
+    case "sample":
+      return encoder.sample(command.tokenIds, command.logits, command);
+    case "topLogprobs":
+      return encoder.topLogprobs(command.ids, command.logprobs, command.logits, command.sampledTokenIds);
+    case "fill":
+      return encoder.fill(command.out, command.value);
+    case "copy":
+      return encoder.copy(command.to, command.from);
+    case "signal":
+      return encoder.signal(command.signal);
+    case "wait":
+      return encoder.wait(command.signal);
+  }
+}

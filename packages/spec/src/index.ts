@@ -12,7 +12,7 @@ export {
   tensorsOf,
   wordsPerTensor,
 } from "./command.js";
-export { CommandEncoder } from "./command-encoder.js";
+export { CommandEncoder, recordCommand } from "./command-encoder.js";
 export * from "./dtype.js";
 export * from "./engine.js";
 export * from "./errors.js";

@@ -50,6 +50,15 @@ export interface OffloadPlan {
   readonly predicted?: { readonly prefillSeconds: number; readonly secondsPerToken: number };
 }
 
+/** A share of a unit on one device; `rows` absent: all of it. */
+export interface PlacedPart {
+  readonly device: DeviceId;
+  readonly rows?: readonly IndexRange[];
+}
+
+/** Every unit's id with its parts: a plan with its defaults filled in. */
+export type Placement = ReadonlyMap<string, readonly PlacedPart[]>;
+
 export interface Workload {
   readonly promptTokens: number;
   readonly outputTokens: number;
