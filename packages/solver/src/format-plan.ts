@@ -1,6 +1,6 @@
 /** A plan as a table for people. */
-import type { IndexRange, OffloadPlan, OffloadPlanUnit, OffloadUnit, PlanDevice } from "@thermocline/spec";
-import { type PlacedPart, resolvePlan } from "./resolve-plan.js";
+import type { IndexRange, OffloadPlan, OffloadPlanUnit, OffloadUnit, PlacedPart, PlanDevice } from "@thermocline/spec";
+import { resolvePlan } from "./resolve-plan.js";
 
 const columns = [
   { name: "unit", align: "left" },
@@ -49,7 +49,7 @@ function rowOf(unit: OffloadUnit, part: PlacedPart, bytes: number, isFirst: bool
   return {
     unit: isFirst ? unit.id : "",
     device: part.device,
-    rows: unit.rows === undefined ? "" : describeRows(part.rows!, unit.rows.count),
+    rows: unit.rows === undefined ? "" : describeRows(part.rows, unit.rows.count),
     reads: formatBytes(bytes),
     holds: held === undefined ? "" : formatBytes(held),
     predicted: predicted === undefined ? "" : formatSeconds(predicted),
@@ -59,8 +59,8 @@ function rowOf(unit: OffloadUnit, part: PlacedPart, bytes: number, isFirst: bool
 
 function readBytes(unit: OffloadUnit, part: PlacedPart): number {
   const bytes = unit.alwaysBytes + unit.conditionalBytes;
-  if (unit.rows === undefined) return bytes;
-  return (bytes * part.rows!.reduce((sum, [, count]) => sum + count, 0)) / unit.rows.count;
+  if (part.rows === undefined) return bytes;
+  return (bytes * countRows(part.rows)) / unit.rows!.count;
 }
 
 function describeDevice({ backend, threads, budgetBytes }: PlanDevice): string {
@@ -70,12 +70,15 @@ function describeDevice({ backend, threads, budgetBytes }: PlanDevice): string {
   return words.join(", ");
 }
 
-function describeRows(ranges: readonly IndexRange[], count: number): string {
-  const held = ranges.reduce((sum, range) => sum + range[1], 0);
-  if (held === count) return `all ${count}`;
+function countRows(ranges: readonly IndexRange[]): number {
+  return ranges.reduce((sum, [, count]) => sum + count, 0);
+}
+
+function describeRows(ranges: readonly IndexRange[] | undefined, count: number): string {
+  if (ranges === undefined) return `all ${count}`;
   const shown = ranges.slice(0, 2).map(([first, length]) => `${first}-${first + length - 1}`);
   if (ranges.length > shown.length) shown.push(`${ranges.length - shown.length} more ranges`);
-  return `${shown.join(", ")} (${Math.round((held / count) * 100)} %)`;
+  return `${shown.join(", ")} (${Math.round((countRows(ranges) / count) * 100)} %)`;
 }
 
 function predictionLines({ predicted }: OffloadPlan): string[] {

@@ -6,6 +6,8 @@ import {
   type OffloadPlan,
   type OffloadPlanUnit,
   type OffloadUnit,
+  type PlacedPart,
+  type Placement,
 } from "@thermocline/spec";
 import { parsePlan } from "./parse-plan.js";
 
@@ -18,22 +20,13 @@ export interface PlanTarget {
   readonly devices?: readonly DeviceId[];
 }
 
-/** The part of a unit that one device holds. */
-export interface PlacedPart {
-  readonly device: DeviceId;
-  /** Ascending, disjoint, not touching; absent only where the unit has no rows. */
-  readonly rows?: readonly IndexRange[];
-}
-
-/** Every unit, in the model's order, with its parts in the order of the plan's devices. A unit has at least one part. */
-export type ResolvedPlacement = ReadonlyMap<string, readonly PlacedPart[]>;
-
 /**
  * Applies the defaults: a unit that no entry names lies on the plan's first device, an entry without rows is the whole unit.
- * Every row of every unit lies on exactly one device of the result.
+ * In the result every unit has at least one part, in the order of the plan's devices, and every row lies in exactly one; ranges are
+ * ascending, disjoint and do not touch; a part that is all of its unit has no `rows`. Units come in the target's order.
  * @throws InvalidPlanError for everything that `validatePlan` refuses.
  */
-export function resolvePlan(plan: OffloadPlan, target: PlanTarget): ResolvedPlacement {
+export function resolvePlan(plan: OffloadPlan, target: PlanTarget): Placement {
   parsePlan(plan);
   checkModel(plan, target);
   const deviceIds = checkDevices(plan, target);
@@ -102,15 +95,15 @@ function groupEntries(plan: OffloadPlan, target: PlanTarget, deviceIds: readonly
 }
 
 function partsOf(unit: OffloadUnit, entries: readonly OffloadPlanUnit[], deviceIds: readonly DeviceId[]): readonly PlacedPart[] {
-  const whole: readonly IndexRange[] | undefined = unit.rows === undefined ? undefined : [[0, unit.rows.count]];
-  if (entries.length === 0) return [{ device: deviceIds[0]!, ...(whole && { rows: whole }) }];
+  if (entries.length === 0) return [{ device: deviceIds[0]! }];
   if (unit.rows === undefined) return [wholeUnitPart(unit, entries)];
   for (const entry of entries) if (entry.rows !== undefined) checkRanges(unit, unit.rows, entry);
   checkCover(unit, unit.rows.count, entries);
-  return deviceIds.flatMap((device) => {
-    const ranges = entries.filter((entry) => entry.device === device).flatMap((entry) => entry.rows ?? whole!);
-    return ranges.length === 0 ? [] : [{ device, rows: joinTouching(ranges) }];
+  const parts = deviceIds.flatMap((device): PlacedPart[] => {
+    const own = entries.filter((entry) => entry.device === device);
+    return own.length === 0 ? [] : [{ device, rows: joinTouching(own.flatMap(({ rows }) => rows ?? [])) }];
   });
+  return parts.length === 1 ? [{ device: parts[0]!.device }] : parts;
 }
 
 function wholeUnitPart(unit: OffloadUnit, entries: readonly OffloadPlanUnit[]): PlacedPart {
