@@ -1,0 +1,378 @@
+/** A model on its devices, serving any number of requests at once. */
+import {
+  type Backend,
+  type BackendTraits,
+  type DeviceId,
+  type DeviceMemoryReport,
+  defaultSampling,
+  type Engine,
+  type EngineStatistics,
+  type GenerateEvent,
+  type GenerateRequest,
+  InvalidPlanError,
+  InvalidRequestError,
+  type MemoryClass,
+  type MemoryLedger,
+  type ModelConfig,
+  type ModelSource,
+  type Placement,
+  type SamplingParams,
+  ThermoclineError,
+  type Tokenizer,
+} from "@thermocline/spec";
+import { Generation } from "./generation.js";
+import { draftModelGraph } from "./graph/model-graph.js";
+import type { StepLimits } from "./graph/step-limits.js";
+import { BlockAllocator } from "./kv-cache/block-allocator.js";
+import { readModelConfig } from "./model-config.js";
+import { type LoadProgress, ModelMemory } from "./model-memory.js";
+import { ModelRunner, type RunnerOptions } from "./model-runner.js";
+import { listOffloadUnits, placeOnOneDevice } from "./offload-units.js";
+import { type Batch, Scheduler } from "./scheduling/scheduler.js";
+import { Sequence } from "./scheduling/sequence.js";
+import { createTokenizer } from "./tokenizer/index.js";
+
+export const maxLogprobs = 20;
+
+export interface EngineOptions {
+  readonly source: ModelSource;
+  /** The first is the default device. The engine does not dispose them. */
+  readonly backends: readonly Backend[];
+  /** Where every unit lies; absent: everything on the first backend. */
+  readonly placement?: Placement;
+  readonly ledger: MemoryLedger;
+  /** Names the model in reservations; default: the model's name in the file. */
+  readonly owner?: string;
+  /** Tokens of one sequence; default: the model's, at most 4096. */
+  readonly contextLength?: number;
+  /** Sequences decoded together; more wait. Default 1. */
+  readonly maxSequences?: number;
+  /** Tokens in one step: the prefill chunk. Default 256. */
+  readonly maxBatchTokens?: number;
+  /** Tokens that the KV cache holds over all sequences; default: `contextLength` for each of `maxSequences`. */
+  readonly kvCacheTokens?: number;
+  /** Default: from the source's vocabulary. */
+  readonly tokenizer?: Tokenizer;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: LoadProgress) => void;
+  readonly diagnostics?: EngineDiagnostics;
+}
+
+/** Switches for measuring and testing; none changes a result. */
+export interface EngineDiagnostics extends RunnerOptions {
+  /** Order in which KV blocks are handed out. */
+  readonly blockOrder?: (numBlocks: number) => readonly number[];
+  /** Fill the KV caches with NaN before the first step. */
+  readonly poisonKvCaches?: boolean;
+}
+
+const kvBlockSize = 32;
+const historyLength = 64;
+const defaultContextLength = 4096;
+
+export interface LoadedEngine extends Engine {
+  readonly config: ModelConfig;
+  readonly contextLength: number;
+  readonly tokenizer: Tokenizer | undefined;
+}
+
+/**
+ * Drafts the graph, reserves its memory, loads the weights and records the command lists.
+ * @throws UnsupportedModelError, InvalidTensorError, UnsupportedOpError, InvalidPlanError, InvalidRequestError (limits),
+ * InsufficientMemoryError, FileAccessError; nothing stays allocated then.
+ */
+export async function createEngine(options: EngineOptions): Promise<LoadedEngine> {
+  const { source, ledger } = options;
+  const config = readModelConfig(source);
+  const limits = stepLimitsOf(options, config);
+  const backends = new Map(options.backends.map((backend) => [backend.device.id, backend]));
+  const placement = options.placement ?? placeOnOneDevice(listOffloadUnits(source, config), options.backends[0]!.device.id);
+  refuseUnknownDevices(placement, backends);
+  const traits = new Map<DeviceId, BackendTraits>([...backends].map(([id, backend]) => [id, backend.traits]));
+  const graph = draftModelGraph(source, config, placement, traits, limits);
+  const owner = options.owner ?? String(source.metadata.get("general.name") ?? config.architecture);
+
+  const memory = new ModelMemory(graph, backends, ledger, owner);
+  try {
+    if (options.diagnostics?.poisonKvCaches) memory.fillKvCaches(0xff);
+    await memory.load(source, options);
+    const runner = new ModelRunner(graph, memory, backends, limits, options.diagnostics);
+    const used = [...graph.devices.keys()].map((device) => backends.get(device)!);
+    return new ModelEngine(config, limits, memory, runner, used, ledger, owner, options);
+  } catch (error) {
+    memory[Symbol.dispose]();
+    throw error;
+  }
+}
+
+class ModelEngine implements LoadedEngine {
+  readonly tokenizer: Tokenizer | undefined;
+  readonly #tokenizerError: unknown;
+  readonly #scheduler: Scheduler;
+  readonly #generations = new Map<Sequence, Generation>();
+  #running: Promise<void> | undefined;
+  #batch: Batch = [];
+  #nextSequenceId = 0;
+  #disposed = false;
+
+  constructor(
+    readonly config: ModelConfig,
+    private readonly limits: StepLimits,
+    private readonly modelMemory: ModelMemory,
+    private readonly runner: ModelRunner,
+    private readonly backends: readonly Backend[],
+    private readonly ledger: MemoryLedger,
+    private readonly owner: string,
+    options: EngineOptions,
+  ) {
+    const order = options.diagnostics?.blockOrder?.(limits.numBlocks);
+    this.#scheduler = new Scheduler(
+      limits,
+      order === undefined ? new BlockAllocator(limits.numBlocks) : new BlockAllocator(limits.numBlocks, order),
+    );
+    try {
+      this.tokenizer =
+        options.tokenizer ?? (options.source.vocabulary === undefined ? undefined : createTokenizer(options.source.vocabulary));
+    } catch (error) {
+      // Token ids can still be generated from; a text prompt throws this.
+      if (!ThermoclineError.isInstance(error)) throw error;
+      this.#tokenizerError = error;
+    }
+    this.#addBos = options.source.vocabulary?.addBos ?? false;
+  }
+
+  readonly #addBos: boolean;
+
+  get contextLength(): number {
+    return this.limits.contextLength;
+  }
+
+  async *generate(
+    request: GenerateRequest,
+    options: { readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<GenerateEvent, void, undefined> {
+    const { signal } = options;
+    const generation = this.#start(request);
+    const abort = () => this.#abort(generation);
+    if (signal?.aborted) abort();
+    else signal?.addEventListener("abort", abort, { once: true });
+    try {
+      yield* generation.events();
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      this.#abort(generation);
+    }
+  }
+
+  memory(): readonly DeviceMemoryReport[] {
+    return this.backends.map(({ device }) => {
+      const byteLengthByClass: Partial<Record<MemoryClass, number>> = {};
+      for (const reservation of this.ledger.report()) {
+        if (reservation.device !== device.id || reservation.owner !== this.owner) continue;
+        byteLengthByClass[reservation.class] = (byteLengthByClass[reservation.class] ?? 0) + reservation.byteLength;
+      }
+      return { device: device.id, name: device.name, budgetBytes: this.ledger.budget(device.id), byteLengthByClass };
+    });
+  }
+
+  statistics(): EngineStatistics {
+    const { overlappedMs, shorterLegMs } = this.runner.overlap;
+    return {
+      steps: this.runner.steps,
+      awaits: this.runner.awaits,
+      crossings: Object.fromEntries(this.backends.map((backend) => [backend.device.id, backend.statistics().crossings])),
+      ...(shorterLegMs > 0 ? { overlap: { overlappedMs, shorterLegMs } } : {}),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const generation of this.#generations.values()) generation.end("abort");
+    this.runner.cancel();
+    await this.#running;
+    this.runner[Symbol.dispose]();
+    this.modelMemory[Symbol.dispose]();
+  }
+
+  #start(request: GenerateRequest): Generation {
+    const startedAtMs = performance.now();
+    if (this.#disposed) throw new InvalidRequestError("engine", "disposed", "was disposed", "open the model again");
+    const promptTokenIds = this.#promptTokenIds(request.prompt);
+    const { contextLength } = this.limits;
+    if (promptTokenIds.length >= contextLength) {
+      throw new InvalidRequestError(
+        "prompt",
+        promptTokenIds.length,
+        `has ${promptTokenIds.length} tokens, the context holds ${contextLength}`,
+        "shorten the prompt or raise the context length",
+      );
+    }
+    const forcedTokenIds =
+      request.forcedTokenIds === undefined ? undefined : this.#checkedTokenIds("forcedTokenIds", request.forcedTokenIds);
+    const wanted = forcedTokenIds?.length ?? request.maxTokens ?? Number.POSITIVE_INFINITY;
+    if (!(wanted >= 1)) throw new InvalidRequestError("maxTokens", request.maxTokens, `is ${wanted}`, "ask for at least 1 token");
+    const sequence = new Sequence(this.#nextSequenceId++, {
+      promptTokenIds,
+      sampling: checkedSampling(request.sampling),
+      maxTokens: Math.min(Math.floor(wanted), contextLength - promptTokenIds.length),
+      withLogprobs: request.logprobs !== undefined,
+      ...(forcedTokenIds === undefined ? {} : { forcedTokenIds }),
+    });
+    const generation = new Generation({
+      sequence,
+      tokenizer: this.tokenizer,
+      stop: (request.stop ?? []).filter((stop) => stop !== ""),
+      ignoreEos: request.ignoreEos === true || forcedTokenIds !== undefined,
+      numLogprobs: checkedLogprobs(request.logprobs, this.config.vocabSize),
+      startedAtMs,
+    });
+    this.#generations.set(sequence, generation);
+    this.#scheduler.add(sequence);
+    this.#running ??= this.#run();
+    return generation;
+  }
+
+  #abort(generation: Generation): void {
+    generation.end("abort");
+    // A step none of whose sequences is wanted any more is not worth finishing.
+    if (this.#batch.length > 0 && this.#batch.every(({ sequence }) => this.#generations.get(sequence)?.ended !== false))
+      this.runner.cancel();
+  }
+
+  /** Steps while there is work. */
+  async #run(): Promise<void> {
+    // Requests that start in the same turn share their first step.
+    await Promise.resolve();
+    for (;;) {
+      this.#removeEnded();
+      const batch = this.#scheduler.schedule();
+      if (batch === undefined) break;
+      this.#batch = batch;
+      try {
+        const { outcome, tokenIds, logprobs } = await this.runner.run(batch);
+        if (outcome === "completed") this.#commit(batch, tokenIds, logprobs);
+      } catch (error) {
+        for (const { sequence } of batch) this.#generations.get(sequence)?.fail(error);
+      }
+      this.#batch = [];
+    }
+    this.#running = undefined;
+  }
+
+  #commit(batch: Batch, sampledTokenIds: readonly number[], logprobs: Awaited<ReturnType<ModelRunner["run"]>>["logprobs"]): void {
+    const sampled = batch.filter((entry) => entry.sampled);
+    const tokenIds = sampled.map(
+      ({ sequence }, row) => sequence.options.forcedTokenIds?.[sequence.numGeneratedTokens] ?? sampledTokenIds[row]!,
+    );
+    this.#scheduler.commit(batch, tokenIds);
+    sampled.forEach(({ sequence }, row) => {
+      const generation = this.#generations.get(sequence);
+      if (generation?.ended === false) generation.accept(tokenIds[row]!, logprobs?.[row]);
+    });
+  }
+
+  #removeEnded(): void {
+    for (const [sequence, generation] of this.#generations) {
+      if (!generation.ended) continue;
+      this.#generations.delete(sequence);
+      this.#scheduler.remove(sequence);
+    }
+  }
+
+  #promptTokenIds(prompt: GenerateRequest["prompt"]): readonly number[] {
+    const cure = "give a prompt of at least one token";
+    if (typeof prompt !== "string") {
+      if (prompt.length === 0) throw new InvalidRequestError("prompt", prompt, "is empty", cure);
+      return this.#checkedTokenIds("prompt", prompt);
+    }
+    if (prompt === "") throw new InvalidRequestError("prompt", prompt, "is empty", cure);
+    if (this.tokenizer === undefined) {
+      throw (
+        this.#tokenizerError ?? new InvalidRequestError("prompt", "text", "the file holds no vocabulary", "give the prompt as token ids")
+      );
+    }
+    return this.tokenizer.encode(prompt, { addBos: this.#addBos });
+  }
+
+  #checkedTokenIds(parameter: string, tokenIds: ArrayLike<number>): readonly number[] {
+    const { vocabSize } = this.config;
+    return Array.from(tokenIds, (id) => {
+      if (Number.isInteger(id) && id >= 0 && id < vocabSize) return id;
+      throw new InvalidRequestError(
+        parameter,
+        id,
+        `token id ${id} is outside the vocabulary of ${vocabSize}`,
+        "tokenize the text with this model's vocabulary",
+      );
+    });
+  }
+}
+
+function stepLimitsOf(options: EngineOptions, config: ModelConfig): StepLimits {
+  const whole = (name: "contextLength" | "maxSequences" | "maxBatchTokens" | "kvCacheTokens", fallback: number) => {
+    const value = options[name] ?? fallback;
+    if (Number.isSafeInteger(value) && value > 0) return value;
+    throw new InvalidRequestError(name, value, `is ${value}`, "give a positive whole number");
+  };
+  const contextLength = whole("contextLength", Math.min(config.contextLength, defaultContextLength));
+  if (contextLength > config.contextLength) {
+    throw new InvalidRequestError(
+      "contextLength",
+      contextLength,
+      `is ${contextLength}, the model was trained for ${config.contextLength}`,
+      `ask for at most ${config.contextLength}`,
+    );
+  }
+  const maxSequences = whole("maxSequences", 1);
+  const maxBatchTokens = Math.max(whole("maxBatchTokens", 256), maxSequences);
+  const maxBlocksPerSequence = Math.ceil(contextLength / kvBlockSize);
+  const numBlocks = Math.max(
+    maxBlocksPerSequence,
+    Math.ceil(whole("kvCacheTokens", maxBlocksPerSequence * kvBlockSize * maxSequences) / kvBlockSize),
+  );
+  const logprobColumns = Math.min(maxLogprobs, config.vocabSize) + 1;
+  return {
+    maxBatchTokens,
+    maxSequences,
+    contextLength,
+    blockSize: kvBlockSize,
+    numBlocks,
+    maxBlocksPerSequence,
+    historyLength,
+    logprobColumns,
+  };
+}
+
+function checkedSampling(requested: Partial<SamplingParams> = {}): SamplingParams {
+  const sampling = { ...defaultSampling, seed: Math.floor(Math.random() * 0x100000000), ...requested };
+  const check = (name: keyof SamplingParams, holds: boolean, cure: string) => {
+    if (!holds) throw new InvalidRequestError(name, sampling[name], `is ${sampling[name]}`, cure);
+  };
+  check("temperature", sampling.temperature >= 0 && sampling.temperature < Number.POSITIVE_INFINITY, "give 0 or a positive number");
+  check("topK", Number.isInteger(sampling.topK) && sampling.topK >= 0, "give 0 (all) or a positive whole number");
+  check("topP", sampling.topP > 0 && sampling.topP <= 1, "give a number above 0, up to 1");
+  check("minP", sampling.minP >= 0 && sampling.minP < 1, "give a number from 0 to below 1");
+  check(
+    "repetitionPenalty",
+    sampling.repetitionPenalty > 0 && sampling.repetitionPenalty < Number.POSITIVE_INFINITY,
+    "give a positive number; 1 is none",
+  );
+  check("seed", Number.isInteger(sampling.seed), "give a whole number");
+  return { ...sampling, seed: sampling.seed | 0 };
+}
+
+function checkedLogprobs(logprobs: number | undefined, vocabSize: number): number | undefined {
+  if (logprobs === undefined || (Number.isInteger(logprobs) && logprobs >= 0 && logprobs <= Math.min(maxLogprobs, vocabSize)))
+    return logprobs;
+  throw new InvalidRequestError("logprobs", logprobs, `is ${logprobs}`, `ask for 0 to ${maxLogprobs}`);
+}
+
+function refuseUnknownDevices(placement: Placement, backends: ReadonlyMap<DeviceId, Backend>): void {
+  for (const [unit, parts] of placement) {
+    for (const { device } of parts) {
+      if (!backends.has(device))
+        throw new InvalidPlanError(unit, `lies on ${device}, which was not given`, `use one of ${[...backends.keys()].join(", ")}`);
+    }
+  }
+}

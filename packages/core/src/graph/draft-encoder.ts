@@ -1,0 +1,22 @@
+/** Takes commands down with their draft tensors; runs the same checks as a real encoder, so a draft fails where a recording would. */
+import assert from "node:assert";
+import { type BackendTraits, type Command, CommandEncoder, type CommandList, type DeviceId } from "@thermocline/spec";
+
+export class DraftEncoder extends CommandEncoder {
+  readonly commands: Command[] = [];
+  /** Stretches between waits and signals so far: the index of the one that the next command falls into. */
+  numStretches = 0;
+
+  constructor(device: DeviceId, traits: BackendTraits) {
+    super(device, (op, dtype) => traits.supports(op, dtype));
+  }
+
+  protected override emit(command: Command): void {
+    if (command.op === "signal" || command.op === "wait") this.numStretches++;
+    this.commands.push(command);
+  }
+
+  protected override finishList(): CommandList {
+    assert.fail("a draft is bound, not finished");
+  }
+}

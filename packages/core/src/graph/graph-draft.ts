@@ -1,0 +1,226 @@
+/**
+ * A model's graph, drafted for several devices before any memory exists: commands over stand-in tensors, one list per device, with
+ * hand-overs between them. From the draft follow the memory that the graph needs and, once that is allocated, the command lists.
+ *
+ * Hand-overs reuse one staging region for each pair of devices and role. That is safe because a device writes the region again only
+ * after it has waited for a result that the reader gave after its last read: the residual stream comes back, or a partial sum does.
+ */
+import assert from "node:assert";
+import {
+  type BackendTraits,
+  type DeviceId,
+  type Dim,
+  type DType,
+  type Encoder,
+  InvalidTensorError,
+  type ModelSource,
+  type PlacedPart,
+  type Placement,
+  type StepSignal,
+  type Tensor,
+  type TensorSlice,
+} from "@thermocline/spec";
+import { DraftBuffer, type WeightUse } from "./draft-buffer.js";
+import { DraftEncoder } from "./draft-encoder.js";
+import type { HostLayout } from "./host-memory.js";
+import { largestByteLength, largestDim, type StepLimits } from "./step-limits.js";
+import { type StepTensorName, stepRegion, stepTensorShapes } from "./step-tensors.js";
+
+/** The stretch of a device's list in which it runs its part of a split layer. */
+export interface SplitLeg {
+  readonly layer: number;
+  readonly device: DeviceId;
+  readonly stretch: number;
+}
+
+export interface KvCacheUse {
+  readonly device: DeviceId;
+  readonly layer: number;
+  readonly dtype: DType;
+  readonly byteLength: number;
+}
+
+export class GraphDraft {
+  readonly weights = new Map<string, WeightUse>();
+  readonly kvCaches: KvCacheUse[] = [];
+  readonly activations = new Map<DeviceId, DraftBuffer[]>();
+  readonly legs: SplitLeg[] = [];
+  readonly #encoders = new Map<DeviceId, DraftEncoder>();
+  #numSignals = 0;
+
+  constructor(
+    readonly devices: ReadonlyMap<DeviceId, BackendTraits>,
+    readonly source: ModelSource,
+    readonly placement: Placement,
+    readonly limits: StepLimits,
+    readonly hostLayout: HostLayout,
+  ) {}
+
+  get encoders(): ReadonlyMap<DeviceId, DraftEncoder> {
+    return this.#encoders;
+  }
+
+  /** The parts of a unit; every unit has at least one. */
+  partsOf(unit: string): readonly PlacedPart[] {
+    const parts = this.placement.get(unit);
+    assert(parts !== undefined && parts.length > 0, `unit ${unit} has no place`);
+    return parts;
+  }
+
+  /** The device of a unit that lies whole on one. */
+  deviceOf(unit: string): DeviceId {
+    const parts = this.partsOf(unit);
+    assert(parts.length === 1, `unit ${unit} cannot be split`);
+    return parts[0]!.device;
+  }
+
+  /** The ops of a device: each call records one command on it. */
+  on(device: DeviceId): Encoder {
+    return this.#encoder(device);
+  }
+
+  activation(device: DeviceId, shape: readonly Dim[], dtype: DType = "f32"): Tensor {
+    const known = this.activations.get(device) ?? [];
+    this.activations.set(device, known);
+    const buffer = new DraftBuffer(device, { kind: "activation", id: known.length }, largestByteLength(dtype, shape, this.limits));
+    known.push(buffer);
+    return { buffer, byteOffset: 0, dtype, layout: "plain", shape };
+  }
+
+  /**
+   * A weight of the file, or the slices of it that this device holds.
+   * @throws InvalidTensorError where the file has no such tensor, or one of another shape.
+   */
+  weight(device: DeviceId, unit: string, name: string, shape: readonly number[], slices: readonly TensorSlice[] = []): Tensor {
+    const info = this.source.tensors.get(name);
+    if (info === undefined) throw new InvalidTensorError(name, `shape [${shape}]`, "none");
+    if (info.shape.length !== shape.length || info.shape.some((size, axis) => size !== shape[axis]))
+      throw new InvalidTensorError(name, `shape [${shape}]`, `shape [${info.shape}]`);
+    const traits = this.#traits(device);
+    const slicedShape = shape.map((size, axis) => {
+      const slice = slices.find((candidate) => candidate.axis === axis);
+      return slice === undefined ? size : slice.ranges.reduce((sum, [, count]) => sum + count, 0);
+    });
+    const key = `${device} ${name} ${JSON.stringify(slices)}`;
+    const packedByteLength = traits.packedByteLength(info, slices);
+    if (!this.weights.has(key))
+      this.weights.set(key, { key, device, unit, name, dtype: info.dtype, shape: slicedShape, slices, packedByteLength });
+    const buffer = new DraftBuffer(device, { kind: "weight", key }, packedByteLength);
+    return { buffer, byteOffset: 0, dtype: info.dtype, layout: traits.weightLayout(info), shape: slicedShape };
+  }
+
+  hasTensor(name: string): boolean {
+    return this.source.tensors.has(name);
+  }
+
+  /** A tensor that the caller fills before a step, or reads after it, as this device sees it. */
+  stepTensor(device: DeviceId, name: StepTensorName): Tensor {
+    const { dtype, shape } = stepTensorShapes(this.limits)[name];
+    return this.#hostTensor(device, stepRegion(name), dtype, shape);
+  }
+
+  /** The key and value cache of a layer, [numBlocks, numKvHeads, blockSize, headDim] each. */
+  kvCache(
+    device: DeviceId,
+    layer: number,
+    numKvHeads: number,
+    headDimK: number,
+    headDimV: number,
+  ): { readonly keyCache: Tensor; readonly valueCache: Tensor } {
+    const dtype = this.#traits(device).kvDTypes[0]!;
+    const cache = (part: "key" | "value", headDim: number): Tensor => {
+      const shape = [this.limits.numBlocks, numKvHeads, this.limits.blockSize, headDim];
+      const buffer = new DraftBuffer(device, { kind: "kv-cache", layer, part }, largestByteLength(dtype, shape, this.limits));
+      this.kvCaches.push({ device, layer, dtype, byteLength: buffer.byteLength });
+      return { buffer, byteOffset: 0, dtype, layout: "plain", shape };
+    };
+    return { keyCache: cache("key", headDimK), valueCache: cache("value", headDimV) };
+  }
+
+  /** x [rows, K] · weightᵀ, with the workspace that the device's kernel asks for. */
+  linear(device: DeviceId, x: Tensor, weight: Tensor): Tensor {
+    const out = this.activation(device, [x.shape[0]!, weight.shape[0]!]);
+    const workspace = this.workspace(device, "matmul", weight.dtype, x.shape[0]!, x.shape[1] as number);
+    this.on(device).matmul(out, x, weight, workspace === undefined ? {} : { workspace });
+    return out;
+  }
+
+  workspace(device: DeviceId, op: "matmul" | "sample", dtype: DType, rows: Dim, columns: number): Tensor | undefined {
+    const byteLength = this.#traits(device).workspaceByteLength({ op, dtype, rows: largestDim(rows, this.limits), columns });
+    return byteLength === 0 ? undefined : this.activation(device, [byteLength], "i8");
+  }
+
+  /**
+   * Makes x readable on other devices, and returns it as each of them sees it. `role` tells apart tensors that are under way between
+   * the same two devices at once.
+   */
+  handOver(x: Tensor, to: readonly DeviceId[], role: string): readonly Tensor[] {
+    const from = x.buffer.device;
+    const region = `${role} from ${from}`;
+    assert(x.byteOffset === 0 && x.rowStride === undefined, "only whole tensors change hands");
+    this.hostLayout.add(region, largestByteLength(x.dtype, x.shape, this.limits));
+    this.#publish(x, region);
+    const signals = to.map(() => this.#newSignal());
+    for (const signal of signals) this.#encoder(from).signal(signal);
+    return to.map((device, index) => {
+      this.#encoder(device).wait(signals[index]!);
+      const shared = this.#hostTensor(device, region, x.dtype, x.shape);
+      if (this.#traits(device).readsHostMemory) return shared;
+      const local = this.activation(device, x.shape, x.dtype);
+      this.on(device).copy(local, shared);
+      return local;
+    });
+  }
+
+  /** x on `device`: itself where it lies there already. */
+  moveTo(x: Tensor, device: DeviceId, role: string): Tensor {
+    return x.buffer.device === device ? x : this.handOver(x, [device], role)[0]!;
+  }
+
+  /** Notes that the commands now recorded on `device` are its part of a split layer. */
+  markLeg(layer: number, device: DeviceId): void {
+    this.legs.push({ layer, device, stretch: this.#encoder(device).numStretches });
+  }
+
+  get numSignals(): number {
+    return this.#numSignals;
+  }
+
+  #publish(x: Tensor, region: string): void {
+    const buffer = x.buffer as DraftBuffer;
+    if (!this.#traits(buffer.device).readsHostMemory) {
+      this.on(buffer.device).copy(this.#hostTensor(buffer.device, region, x.dtype, x.shape), x);
+    } else if (buffer.region.kind === "activation") {
+      buffer.region = { kind: "host", region };
+    } else {
+      assert(buffer.region.kind === "host" && buffer.region.region === region, "a tensor changes hands once");
+    }
+  }
+
+  #hostTensor(device: DeviceId, region: string, dtype: DType, shape: readonly Dim[]): Tensor {
+    const buffer = new DraftBuffer(device, { kind: "host", region }, largestByteLength(dtype, shape, this.limits));
+    return { buffer, byteOffset: 0, dtype, layout: "plain", shape };
+  }
+
+  #newSignal(): StepSignal {
+    return { counters: draftCounters, slot: this.#numSignals++ };
+  }
+
+  #traits(device: DeviceId): BackendTraits {
+    const traits = this.devices.get(device);
+    assert(traits !== undefined, `no device ${device}`);
+    return traits;
+  }
+
+  #encoder(device: DeviceId): DraftEncoder {
+    let encoder = this.#encoders.get(device);
+    if (encoder === undefined) {
+      encoder = new DraftEncoder(device, this.#traits(device));
+      this.#encoders.set(device, encoder);
+    }
+    return encoder;
+  }
+}
+
+/** Stands for the counters of the shared memory until the draft is bound. */
+const draftCounters = new Int32Array(0);

@@ -1,0 +1,156 @@
+/** Metadata of a file → `ModelConfig`. Refuses what no graph computes, before anything is loaded. */
+import {
+  type Activation,
+  InvalidTensorError,
+  type LayerConfig,
+  type ModelConfig,
+  type ModelSource,
+  UnsupportedModelError,
+} from "@thermocline/spec";
+import { architectures } from "./models/registry.js";
+
+/** Typed access to `<architecture>.*` keys that remembers which were read. */
+export class ArchitectureMetadata {
+  readonly #read = new Set<string>();
+
+  constructor(
+    readonly source: ModelSource,
+    readonly architecture: string,
+  ) {}
+
+  number(key: string): number;
+  number(key: string, fallback: number): number;
+  number(key: string, fallback?: number): number {
+    const value = this.#value(key);
+    if (value === undefined && fallback !== undefined) return fallback;
+    if (typeof value === "number" && Number.isFinite(value)) return value;
+    throw this.#invalid(key, "a number", value);
+  }
+
+  /** A key that holds one number for all layers, or an array with one for each. */
+  perLayer(key: string, numLayers: number, fallback?: number): readonly number[] {
+    const value = this.#value(key) ?? fallback;
+    if (typeof value === "number") return new Array<number>(numLayers).fill(value);
+    if (ArrayBuffer.isView(value) && (value as Float64Array).length === numLayers) return Array.from(value as Float64Array);
+    throw this.#invalid(key, `a number, or ${numLayers} of them`, value);
+  }
+
+  string(key: string, fallback: string): string {
+    const value = this.#value(key) ?? fallback;
+    if (typeof value === "string") return value;
+    throw this.#invalid(key, "a string", value);
+  }
+
+  /** Marks keys that change nothing about the computation. */
+  ignore(...keys: readonly string[]): void {
+    for (const key of keys) this.#read.add(`${this.architecture}.${key}`);
+  }
+
+  /** @throws UnsupportedModelError where the file sets a key that nothing has read: it may change the computation. */
+  refuseUnread(): void {
+    for (const key of this.source.metadata.keys()) {
+      if (key.startsWith(`${this.architecture}.`) && !this.#read.has(key)) {
+        throw this.unsupported(key.slice(this.architecture.length + 1), "sets a key that this graph does not know");
+      }
+    }
+  }
+
+  unsupported(key: string, problem: string): UnsupportedModelError {
+    return new UnsupportedModelError(this.architecture, `${this.architecture}.${key}`, problem);
+  }
+
+  #value(key: string): unknown {
+    const full = `${this.architecture}.${key}`;
+    this.#read.add(full);
+    return this.source.metadata.get(full);
+  }
+
+  #invalid(key: string, expected: string, value: unknown): InvalidTensorError {
+    const actual = value === undefined ? "none" : ArrayBuffer.isView(value) ? `${(value as Float64Array).length} values` : String(value);
+    return new InvalidTensorError(`metadata ${this.architecture}.${key}`, expected, actual);
+  }
+}
+
+/** @throws UnsupportedModelError where no graph knows the architecture or something that the file asks for. */
+export function readModelConfig(source: ModelSource): ModelConfig {
+  const architecture = source.metadata.get("general.architecture");
+  const known = typeof architecture === "string" ? architectures.get(architecture) : undefined;
+  if (known === undefined) {
+    throw new UnsupportedModelError(String(architecture ?? "(none)"), "general.architecture", "no graph computes it", [
+      ...architectures.keys(),
+    ]);
+  }
+  const metadata = new ArchitectureMetadata(source, architecture as string);
+  const config = known.readConfig(metadata);
+  metadata.refuseUnread();
+  return config;
+}
+
+const activations: readonly Activation[] = ["silu", "gelu", "relu"];
+
+/** What llama-shaped architectures share: sizes, heads, rope and activation. */
+export function readTransformerConfig(metadata: ArchitectureMetadata, ropeMode: "normal" | "neox"): ModelConfig {
+  const numLayers = positive(metadata, "block_count", metadata.number("block_count"));
+  const hiddenSize = positive(metadata, "embedding_length", metadata.number("embedding_length"));
+  const numHeads = metadata.perLayer("attention.head_count", numLayers);
+  const numKvHeads = metadata.perLayer("attention.head_count_kv", numLayers, numHeads[0]!);
+  const headDimK = metadata.number("attention.key_length", hiddenSize / numHeads[0]!);
+  const headDimV = metadata.number("attention.value_length", headDimK);
+  const feedForwardLength = metadata.perLayer("feed_forward_length", numLayers);
+  const ropeDims = metadata.number("rope.dimension_count", headDimK);
+  refuseRopeScaling(metadata);
+  if (metadata.number("expert_count", 0) > 0) throw metadata.unsupported("expert_count", "has experts, which this graph lacks");
+  if (metadata.number("attention.sliding_window", 0) > 0)
+    throw metadata.unsupported("attention.sliding_window", "has a sliding window, which this graph lacks");
+  metadata.ignore("expert_used_count", "vocab_size", "tensor_data_layout");
+
+  const activation = metadata.string("feed_forward.activation", "silu") as Activation;
+  if (!activations.includes(activation)) throw metadata.unsupported("feed_forward.activation", `activation ${activation} is unknown`);
+  if (!Number.isInteger(headDimK) || !Number.isInteger(headDimV) || headDimK <= 0 || headDimV <= 0)
+    throw metadata.unsupported("attention.key_length", `heads of ${headDimK} and ${headDimV} elements cannot be`);
+  if (ropeDims % 2 !== 0 || ropeDims > headDimK || ropeDims <= 0)
+    throw metadata.unsupported("rope.dimension_count", `${ropeDims} of a head's ${headDimK} elements cannot be rotated`);
+
+  const layers = numHeads.map((heads, layer): LayerConfig => {
+    const kvHeads = numKvHeads[layer]!;
+    if (!(heads > 0 && kvHeads > 0 && heads % kvHeads === 0))
+      throw metadata.unsupported("attention.head_count_kv", `${heads} heads cannot share ${kvHeads} KV heads`);
+    return {
+      numHeads: heads,
+      numKvHeads: kvHeads,
+      headDimK,
+      headDimV,
+      feedForwardLength: positive(metadata, "feed_forward_length", feedForwardLength[layer]!),
+    };
+  });
+  return {
+    architecture: metadata.architecture,
+    vocabSize: vocabSizeOf(metadata.source),
+    hiddenSize,
+    contextLength: positive(metadata, "context_length", metadata.number("context_length")),
+    normEps: metadata.number("attention.layer_norm_rms_epsilon"),
+    activation,
+    layers,
+    rope: { theta: metadata.number("rope.freq_base", 10000), dims: ropeDims, mode: ropeMode },
+  };
+}
+
+function refuseRopeScaling(metadata: ArchitectureMetadata): void {
+  const type = metadata.string("rope.scaling.type", "none");
+  const factor = metadata.number("rope.scaling.factor", metadata.number("rope.scale_linear", 1));
+  if (type !== "none" || factor !== 1)
+    throw metadata.unsupported("rope.scaling.type", `rope scaling ${type} by ${factor} is not in this graph`);
+  metadata.ignore("rope.scaling.original_context_length", "rope.scaling.finetuned");
+}
+
+function vocabSizeOf(source: ModelSource): number {
+  const embedding = source.tensors.get("token_embd.weight");
+  if (embedding === undefined || embedding.shape.length !== 2)
+    throw new InvalidTensorError("token_embd.weight", "a matrix", embedding ? `shape [${embedding.shape}]` : "none");
+  return embedding.shape[0]!;
+}
+
+function positive(metadata: ArchitectureMetadata, key: string, value: number): number {
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new InvalidTensorError(`metadata ${metadata.architecture}.${key}`, "a positive whole number", String(value));
+}

@@ -1,0 +1,13 @@
+/** What an architecture is: how its config is read and how its graph is drafted. */
+import type { ModelConfig } from "@thermocline/spec";
+import type { GraphDraft } from "../graph/graph-draft.js";
+import type { HeadOptions } from "../layers/head.js";
+import type { ArchitectureMetadata } from "../model-config.js";
+
+export interface Architecture {
+  readonly name: string;
+  /** @throws UnsupportedModelError for a key or value that the graph lacks. */
+  readConfig(metadata: ArchitectureMetadata): ModelConfig;
+  /** Drafts one step: from the token ids to the sampled ones. */
+  draft(graph: GraphDraft, config: ModelConfig, options: HeadOptions): void;
+}
