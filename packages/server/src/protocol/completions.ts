@@ -1,0 +1,136 @@
+/** Wire types of `POST /v1/completions`, and reading its body. Fields are OpenAI's, spelled as on the wire. */
+import { type GenerateRequest, type GenerateUsage, InvalidRequestError, type SamplingParams } from "@thermocline/spec";
+
+export interface CompletionChoice {
+  readonly index: 0;
+  readonly text: string;
+  readonly logprobs: null;
+  /** null in every streamed chunk but the last with text. */
+  readonly finish_reason: "stop" | "length" | null;
+}
+
+export interface CompletionUsage {
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+  readonly total_tokens: number;
+}
+
+/** A whole response, and each chunk of a streamed one. */
+export interface Completion {
+  readonly id: string;
+  readonly object: "text_completion";
+  readonly created: number;
+  readonly model: string;
+  readonly choices: readonly CompletionChoice[];
+  readonly usage?: CompletionUsage;
+}
+
+export interface CompletionRequest {
+  /** Absent: whichever model is served. */
+  readonly model?: string;
+  readonly stream: boolean;
+  /** `stream_options.include_usage`: one more chunk, without choices, at the end of a stream. */
+  readonly includeUsage: boolean;
+  readonly generate: GenerateRequest;
+}
+
+export function toWireUsage({ promptTokens, completionTokens }: GenerateUsage): CompletionUsage {
+  return { prompt_tokens: promptTokens, completion_tokens: completionTokens, total_tokens: promptTokens + completionTokens };
+}
+
+/** OpenAI's own default. */
+const defaultMaxTokens = 16;
+
+/** Accepted only with the value that means "off": another one would change the text, and nothing here computes that. */
+const neutralValues: Readonly<Record<string, unknown>> = {
+  n: 1,
+  best_of: 1,
+  echo: false,
+  suffix: "",
+  presence_penalty: 0,
+  frequency_penalty: 0,
+};
+const ignored = new Set(["user", "metadata"]);
+
+const samplingFields: Readonly<
+  Record<string, { readonly name: keyof SamplingParams; readonly range: readonly [number, number]; readonly integer?: true }>
+> = {
+  temperature: { name: "temperature", range: [0, 2] },
+  top_p: { name: "topP", range: [0, 1] },
+  top_k: { name: "topK", range: [0, 2 ** 31 - 1], integer: true },
+  min_p: { name: "minP", range: [0, 1] },
+  repetition_penalty: { name: "repetitionPenalty", range: [0.01, 100] },
+  seed: { name: "seed", range: [-(2 ** 31), 2 ** 32 - 1], integer: true },
+};
+
+/** Sampling fields that the body does not name are left to the engine. @throws InvalidRequestError naming the field. */
+export function parseCompletionRequest(body: unknown): CompletionRequest {
+  if (typeof body !== "object" || body === null || Array.isArray(body))
+    throw refuse("body", body, "is no JSON object", "send an object with a prompt");
+  // null means absent on this wire.
+  const fields = new Map(Object.entries(body).filter(([, value]) => value !== null));
+  const take = (name: string): unknown => {
+    const value = fields.get(name);
+    fields.delete(name);
+    return value;
+  };
+  const prompt = readPrompt(take("prompt"));
+  const model = take("model");
+  if (model !== undefined && typeof model !== "string") throw refuse("model", model, "is no string", "send the id of a model");
+  const stream = readBoolean("stream", take("stream"));
+  const includeUsage = readStreamOptions(take("stream_options"));
+  const maxTokens = readNumber("max_tokens", take("max_tokens") ?? defaultMaxTokens, [1, 2 ** 31 - 1], true);
+  const stop = readStop(take("stop"));
+  const ignoreEos = readBoolean("ignore_eos", take("ignore_eos"));
+  const sampling: Partial<Record<keyof SamplingParams, number>> = {};
+  for (const [field, { name, range, integer }] of Object.entries(samplingFields)) {
+    const value = take(field);
+    if (value !== undefined) sampling[name] = readNumber(field, value, range, integer);
+  }
+  if (sampling.seed !== undefined) sampling.seed >>>= 0;
+  for (const [field, neutral] of Object.entries(neutralValues)) {
+    const value = take(field);
+    if (value !== undefined && value !== neutral)
+      throw refuse(field, value, "is not supported", `leave it out or send ${JSON.stringify(neutral)}`);
+  }
+  for (const [field, value] of fields)
+    if (!ignored.has(field)) throw refuse(field, value, "is not supported by this server", "leave it out");
+  return { ...(model !== undefined && { model }), stream, includeUsage, generate: { prompt, sampling, maxTokens, stop, ignoreEos } };
+}
+
+function refuse(parameter: string, value: unknown, problem: string, cure: string): InvalidRequestError {
+  return new InvalidRequestError(parameter, value, problem, cure);
+}
+
+function readPrompt(value: unknown): string | readonly number[] {
+  const prompt = Array.isArray(value) && value.length === 1 && typeof value[0] !== "number" ? value[0] : value;
+  if (typeof prompt === "string") return prompt;
+  if (Array.isArray(prompt) && prompt.every((id) => Number.isSafeInteger(id) && id >= 0)) return prompt;
+  throw refuse("prompt", value, "is neither one text nor one list of token ids", "send a string or an array of token ids");
+}
+
+function readNumber(parameter: string, value: unknown, [least, most]: readonly [number, number], integer?: boolean): number {
+  const fits = typeof value === "number" && value >= least && value <= most && (!integer || Number.isInteger(value));
+  if (!fits)
+    throw refuse(parameter, value, `is ${JSON.stringify(value)}`, `send ${integer ? "an integer" : "a number"} from ${least} to ${most}`);
+  return value;
+}
+
+function readBoolean(parameter: string, value: unknown): boolean {
+  if (value !== undefined && typeof value !== "boolean")
+    throw refuse(parameter, value, `is ${JSON.stringify(value)}`, "send true or false");
+  return value ?? false;
+}
+
+function readStreamOptions(value: unknown): boolean {
+  if (value === undefined) return false;
+  if (typeof value !== "object" || value === null) throw refuse("stream_options", value, "is no object", 'send { "include_usage": true }');
+  return readBoolean("stream_options.include_usage", (value as { readonly include_usage?: unknown }).include_usage);
+}
+
+function readStop(value: unknown): readonly string[] {
+  const stop = value === undefined ? [] : Array.isArray(value) ? value : [value];
+  if (!stop.every((text) => typeof text === "string" && text !== ""))
+    throw refuse("stop", value, "holds something that is no text", "send a string or strings");
+  return stop;
+}

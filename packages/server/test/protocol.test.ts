@@ -1,0 +1,64 @@
+import {
+  BackendUnavailableError,
+  DeviceFaultError,
+  InsufficientMemoryError,
+  InvalidPlanError,
+  InvalidRequestError,
+} from "@thermocline/spec";
+import { describe, expect, it } from "vitest";
+import { parseCompletionRequest, toHttpFailure } from "../src/index.js";
+
+describe("parseCompletionRequest", () => {
+  it("names every field as the engine does, and leaves out what was not sent", () => {
+    const body = {
+      prompt: "a",
+      temperature: 0,
+      top_p: 0.5,
+      top_k: 3,
+      min_p: 0.1,
+      seed: -1,
+      stop: "x",
+      max_tokens: 4,
+      user: "me",
+      n: 1,
+      suffix: null,
+    };
+    expect(parseCompletionRequest(body)).toEqual({
+      stream: false,
+      includeUsage: false,
+      generate: {
+        prompt: "a",
+        sampling: { temperature: 0, topP: 0.5, topK: 3, minP: 0.1, seed: 0xffffffff },
+        maxTokens: 4,
+        stop: ["x"],
+        ignoreEos: false,
+      },
+    });
+    expect(parseCompletionRequest({ prompt: ["a"] }).generate).toEqual({
+      prompt: "a",
+      sampling: {},
+      maxTokens: 16,
+      stop: [],
+      ignoreEos: false,
+    });
+  });
+});
+
+describe("toHttpFailure", () => {
+  it.each([
+    [new InvalidRequestError("stop", 1, "is 1", "send text"), 400, "invalid_request_error"],
+    [new InsufficientMemoryError("cpu:0", 2, 1, [], "lower it"), 503, "server_error"],
+    [new BackendUnavailableError("cuda", ["none"], "use cpu"), 503, "server_error"],
+    [new DeviceFaultError("cpu:0", 3, "matmul", "broke"), 500, "server_error"],
+    [new InvalidPlanError("unit head", "is twice", "once"), 500, "server_error"],
+  ])("gives %s its status, type, code and cure", (error, status, type) => {
+    const failure = toHttpFailure(error);
+    expect(failure.status).toBe(status);
+    expect(failure.body.error).toMatchObject({ type, code: error.code, message: expect.stringContaining(error.cure) });
+  });
+
+  it("tells nothing of what is no ThermoclineError", () => {
+    expect(JSON.stringify(toHttpFailure(new Error("/home/me/secret")))).not.toContain("secret");
+    expect(toHttpFailure("text").status).toBe(500);
+  });
+});
