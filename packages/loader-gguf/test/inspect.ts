@@ -49,3 +49,8 @@ export function createRandom(seed: number): (below: number) => number {
     return (state >>> 0) % below;
   };
 }
+
+/** For long lists, where a deep comparison takes seconds. */
+export function sameStrings(actual: unknown, expected: readonly string[]): boolean {
+  return Array.isArray(actual) && actual.length === expected.length && expected.every((text, index) => text === actual[index]);
+}

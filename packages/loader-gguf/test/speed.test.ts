@@ -1,0 +1,49 @@
+import { describe, expect, it } from "vitest";
+import { buildGguf } from "../src/index.js";
+import { withGguf } from "./inspect.js";
+
+/** Several times what a busy two-core machine takes: a bound on growth, not a measurement. */
+const limitMs = 1500;
+
+/** The better of two, as the first also compiles. */
+async function openingMs(bytes: Uint8Array<ArrayBuffer>, look: Parameters<typeof withGguf>[1]): Promise<number> {
+  const times: number[] = [];
+  for (let round = 0; round < 2; round++) {
+    const begin = performance.now();
+    await withGguf(new Blob([bytes]), look);
+    times.push(performance.now() - begin);
+  }
+  return Math.min(...times);
+}
+
+describe("opening", () => {
+  it("100,000 tensors takes well under a second", async () => {
+    const tensors = Array.from({ length: 100_000 }, (_, index) => {
+      return {
+        name: `blk.${index >> 10}.ffn_down_exps.${index & 1023}.weight`,
+        dtype: "f32" as const,
+        shape: [2, 4],
+        data: new Uint8Array(32),
+      };
+    });
+    const ms = await openingMs(buildGguf({ metadata: [], tensors }), (source) => expect(source.tensors.size).toBe(100_000));
+    expect(ms).toBeLessThan(limitMs);
+  });
+
+  it("a vocabulary of 256,000 tokens and 500,000 merges takes well under a second", async () => {
+    const tokens = Array.from({ length: 256_000 }, (_, index) => `Ġtok${index.toString(36)}`);
+    const merges = Array.from({ length: 500_000 }, (_, index) => `Ġt${(index % 977).toString(36)} ${index.toString(36)}`);
+    const metadata = [
+      ["tokenizer.ggml.model", "gpt2"],
+      ["tokenizer.ggml.tokens", tokens],
+      ["tokenizer.ggml.token_type", new Int32Array(256_000).fill(1)],
+      ["tokenizer.ggml.merges", merges],
+    ] as const;
+    const ms = await openingMs(buildGguf({ metadata, tensors: [] }), ({ vocabulary }) => {
+      expect(vocabulary!.tokens.length).toBe(256_000);
+      expect(vocabulary!.tokens[255_999]).toBe(tokens[255_999]);
+      expect(vocabulary!.merges![499_999]).toBe(merges[499_999]);
+    });
+    expect(ms).toBeLessThan(limitMs);
+  });
+});
