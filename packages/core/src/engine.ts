@@ -32,7 +32,7 @@ import { type Batch, Scheduler } from "./scheduling/scheduler.js";
 import { Sequence } from "./scheduling/sequence.js";
 import { createTokenizer } from "./tokenizer/index.js";
 
-export const maxLogprobs = 20;
+const defaultMaxLogprobs = 20;
 
 export interface EngineOptions {
   readonly source: ModelSource;
@@ -51,6 +51,8 @@ export interface EngineOptions {
   readonly maxBatchTokens?: number;
   /** Tokens that the KV cache holds over all sequences; default: `contextLength` for each of `maxSequences`. */
   readonly kvCacheTokens?: number;
+  /** Most likely tokens that a request may ask log-probabilities of. Default 20. */
+  readonly maxLogprobs?: number;
   /** Default: from the source's vocabulary. */
   readonly tokenizer?: Tokenizer;
   readonly signal?: AbortSignal;
@@ -224,7 +226,7 @@ class ModelEngine implements LoadedEngine {
       tokenizer: this.tokenizer,
       stop: (request.stop ?? []).filter((stop) => stop !== ""),
       ignoreEos: request.ignoreEos === true || forcedTokenIds !== undefined,
-      numLogprobs: checkedLogprobs(request.logprobs, this.config.vocabSize),
+      numLogprobs: checkedLogprobs(request.logprobs, this.limits.logprobColumns - 1),
       startedAtMs,
     });
     this.#generations.set(sequence, generation);
@@ -310,7 +312,7 @@ class ModelEngine implements LoadedEngine {
 }
 
 function stepLimitsOf(options: EngineOptions, config: ModelConfig): StepLimits {
-  const whole = (name: "contextLength" | "maxSequences" | "maxBatchTokens" | "kvCacheTokens", fallback: number) => {
+  const whole = (name: "contextLength" | "maxSequences" | "maxBatchTokens" | "kvCacheTokens" | "maxLogprobs", fallback: number) => {
     const value = options[name] ?? fallback;
     if (Number.isSafeInteger(value) && value > 0) return value;
     throw new InvalidRequestError(name, value, `is ${value}`, "give a positive whole number");
@@ -331,7 +333,7 @@ function stepLimitsOf(options: EngineOptions, config: ModelConfig): StepLimits {
     maxBlocksPerSequence,
     Math.ceil(whole("kvCacheTokens", maxBlocksPerSequence * kvBlockSize * maxSequences) / kvBlockSize),
   );
-  const logprobColumns = Math.min(maxLogprobs, config.vocabSize) + 1;
+  const logprobColumns = Math.min(whole("maxLogprobs", defaultMaxLogprobs), config.vocabSize) + 1;
   return {
     maxBatchTokens,
     maxSequences,
@@ -362,10 +364,9 @@ function checkedSampling(requested: Partial<SamplingParams> = {}): SamplingParam
   return { ...sampling, seed: sampling.seed | 0 };
 }
 
-function checkedLogprobs(logprobs: number | undefined, vocabSize: number): number | undefined {
-  if (logprobs === undefined || (Number.isInteger(logprobs) && logprobs >= 0 && logprobs <= Math.min(maxLogprobs, vocabSize)))
-    return logprobs;
-  throw new InvalidRequestError("logprobs", logprobs, `is ${logprobs}`, `ask for 0 to ${maxLogprobs}`);
+function checkedLogprobs(logprobs: number | undefined, most: number): number | undefined {
+  if (logprobs === undefined || (Number.isInteger(logprobs) && logprobs >= 0 && logprobs <= most)) return logprobs;
+  throw new InvalidRequestError("logprobs", logprobs, `is ${logprobs}`, `ask for 0 to ${most}`);
 }
 
 function refuseUnknownDevices(placement: Placement, backends: ReadonlyMap<DeviceId, Backend>): void {

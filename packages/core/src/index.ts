@@ -1,4 +1,4 @@
-export { createEngine, type EngineDiagnostics, type EngineOptions, type LoadedEngine, maxLogprobs } from "./engine.js";
+export { createEngine, type EngineDiagnostics, type EngineOptions, type LoadedEngine } from "./engine.js";
 export { readModelConfig } from "./model-config.js";
 export type { LoadProgress } from "./model-memory.js";
 export { architectures } from "./models/registry.js";

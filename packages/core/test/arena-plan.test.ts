@@ -33,7 +33,9 @@ describe("activation arena", () => {
       for (let index = 0; index < commands.length; index++) {
         const live = tensors.flatMap((tensor, id) => {
           const used = uses[id]!;
-          return used.length > 0 && used[0]! <= index && index <= used.at(-1)! ? [{ id, end: offsets[id]! + tensor.buffer.byteLength }] : [];
+          return used.length > 0 && used[0]! <= index && index <= used.at(-1)!
+            ? [{ id, end: offsets[id]! + tensor.buffer.byteLength }]
+            : [];
         });
         live.sort((a, b) => offsets[a.id]! - offsets[b.id]!);
         for (let next = 1; next < live.length; next++) expect(offsets[live[next]!.id]).toBeGreaterThanOrEqual(live[next - 1]!.end);

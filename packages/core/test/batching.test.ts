@@ -1,0 +1,82 @@
+/** Kernels are batch-invariant: what is served beside a sequence, how its prompt is cut and where its blocks lie changes no bit. */
+import { cpuBackendAvailability, createCpuBackend, supportedIsas } from "@thermocline/cpu-kernels";
+import { createReferenceBackend } from "@thermocline/cpu-kernels/reference";
+import type { Backend } from "@thermocline/spec";
+import { describe, expect, it } from "vitest";
+import type { EngineOptions } from "../src/index.js";
+import {
+  type Completion,
+  complete,
+  createRandom,
+  createTestEngine,
+  greedy,
+  openEmbeddedModel,
+  shuffled,
+} from "./support/embedded-model.js";
+
+const prompts = [
+  "Once upon a time",
+  "The big dog",
+  "Lily and Tom went to the park and they",
+  "One day, a small bird",
+  "There was",
+  "a",
+  "In the sea lived a whale who",
+  "Mom said:",
+];
+const requests = Array.from({ length: 16 }, (_, index) => ({
+  prompt: `${prompts[index % prompts.length]}${" very".repeat(index)}`,
+  maxTokens: 6 + (index % 5) * 4,
+  sampling: index % 3 === 0 ? greedy : { temperature: 0.9, topK: 50, seed: index },
+  logprobs: 3,
+}));
+
+async function serve(backend: Backend, together: boolean, options: Partial<EngineOptions>): Promise<readonly Completion[]> {
+  await using source = await openEmbeddedModel();
+  await using engine = await createTestEngine(source, [backend], options);
+  if (together) return Promise.all(requests.map((request) => complete(engine, request)));
+  const completions: Completion[] = [];
+  for (const request of requests) completions.push(await complete(engine, request));
+  return completions;
+}
+
+/** Ids and log-probabilities, every bit of them. */
+const bitsOf = (completions: readonly Completion[]) =>
+  completions.map(({ events }) =>
+    events.flatMap((event) => (event.type === "text-delta" ? [{ tokenIds: event.tokenIds, logprobs: event.logprobs }] : [])),
+  );
+
+const native = cpuBackendAvailability();
+if (!native.available) console.warn(`batching tests of the native kernels skipped: ${native.reasons.join("; ")}`);
+const makers: Record<string, () => Backend> = {
+  reference: () => createReferenceBackend(),
+  ...Object.fromEntries((native.available ? supportedIsas() : []).map((isa) => [isa, () => createCpuBackend({ isa, threads: 2 })])),
+};
+
+describe.each(Object.keys(makers))("sixteen sequences together on %s", (name) => {
+  const poisonKvCaches = true;
+  const poisonDeadActivations = true;
+
+  it("are bit-equal to the same sixteen alone, with chunks, shuffled blocks and poisoned memory", async () => {
+    const random = createRandom(5);
+    const diagnostics = { poisonKvCaches, poisonDeadActivations, blockOrder: (numBlocks: number) => shuffled(numBlocks, random) };
+    await using backend = makers[name]!();
+    const alone = await serve(backend, false, {});
+    const together = await serve(backend, true, { maxSequences: 16, maxBatchTokens: 24, diagnostics });
+    expect(bitsOf(together)).toEqual(bitsOf(alone));
+    expect(together.every(({ tokenIds }) => tokenIds.length > 0)).toBe(true);
+  });
+
+  it("are bit-equal when blocks run out and sequences are computed again", async () => {
+    await using backend = makers[name]!();
+    const roomy = await serve(backend, true, { maxSequences: 16 });
+    // Room for two and a half sequences of the longest kind.
+    const tight = await serve(backend, true, {
+      maxSequences: 16,
+      kvCacheTokens: 160,
+      contextLength: 64,
+      diagnostics: { poisonKvCaches, poisonDeadActivations },
+    });
+    expect(bitsOf(tight)).toEqual(bitsOf(roomy));
+  });
+});

@@ -1,0 +1,87 @@
+import { cpuBackendAvailability, createCpuBackend, supportedIsas } from "@thermocline/cpu-kernels";
+import { createReferenceBackend } from "@thermocline/cpu-kernels/reference";
+import { openGguf } from "@thermocline/loader-gguf";
+import { type Backend, createMemoryLedger } from "@thermocline/spec";
+import { describe, expect, it } from "vitest";
+import { createEngine } from "../src/index.js";
+import {
+  compareStep,
+  createComparison,
+  type GoldenComparison,
+  hasSharedData,
+  modelPath,
+  readGolden,
+  teacherForce,
+} from "./support/golden.js";
+
+const filesByWeightType: Record<string, readonly string[]> = {
+  f32: ["mini-256-f32", "stories260K-f32"],
+  f16: ["mini-256-f16"],
+  q8_0: ["mini-256-q8_0", "stories15M-q8_0"],
+  q4_0: ["mini-256-q4_0", "stories15M-q4_0"],
+};
+const architectureFiles = ["arch-llama-gqa", "arch-llama-tied-headdim"];
+/** More than the golden files report, so that an id near the end of their list is among ours. */
+const numLogprobs = 40;
+
+async function compare(files: readonly string[], backend: Backend, pathOf = modelPath): Promise<GoldenComparison> {
+  const comparison = createComparison();
+  for (const file of files) {
+    await using source = await openGguf(pathOf(file));
+    const ledger = createMemoryLedger({ [backend.device.id]: 2 ** 33 });
+    await using engine = await createEngine({ source, backends: [backend], ledger, maxLogprobs: numLogprobs });
+    for (const golden of readGolden(file)) {
+      const steps = await teacherForce(engine, golden, numLogprobs);
+      expect(steps.length).toBe(golden.greedyTokenIds.length);
+      steps.forEach((step, index) => {
+        compareStep(comparison, step, golden.steps[index]!, golden.exactLogprobs?.[index]);
+      });
+    }
+  }
+  return comparison;
+}
+
+const native = cpuBackendAvailability();
+if (!native.available) console.warn(`golden tests of the native kernels skipped: ${native.reasons.join("; ")}`);
+
+describe.runIf(hasSharedData && native.available).each(native.available ? supportedIsas() : [])("goldens on %s", (isa) => {
+  it.each(Object.keys(filesByWeightType))("%s: is as near to the exact figures as the golden engine", async (weightType) => {
+    await using backend = createCpuBackend({ isa, threads: 2 });
+    const { ours, theirs, missing, wrongArgmax, nearTies, steps } = await compare(filesByWeightType[weightType]!, backend);
+    console.log(`${isa} ${weightType}: ours ${ours}; theirs ${theirs}; ${nearTies} near ties in ${steps} steps`);
+    expect(missing).toBe(0);
+    expect(ours.mean).toBeLessThanOrEqual(1.1 * theirs.mean);
+    expect(ours.largest).toBeLessThanOrEqual(1.5 * theirs.largest);
+    expect(wrongArgmax).toBe(0);
+  });
+
+  it.each(architectureFiles)("%s: stays within 0.02 of the golden engine in the mean", async (file) => {
+    await using backend = createCpuBackend({ isa, threads: 2 });
+    const { between, missing } = await compare([file], backend);
+    console.log(`${isa} ${file}: ${between}`);
+    expect(missing).toBe(0);
+    expect(between.mean).toBeLessThanOrEqual(0.02);
+  });
+});
+
+describe.runIf(hasSharedData)("goldens on the reference", () => {
+  // Both sides store float32 between ops. Values up to about 2^5, rounded by 2^-24 of themselves at each of some 40 stores on the way
+  // to a logit, move it by at most 40 · 2^-19.
+  const float32Rounding = 40 * 2 ** -19;
+
+  it.each(Object.values(filesByWeightType).flat())("%s: meets the exact figures to float32 rounding", async (file) => {
+    await using backend = createReferenceBackend();
+    const { ours, missing, wrongArgmax } = await compare([file], backend);
+    console.log(`reference ${file}: ${ours}`);
+    expect(missing).toBe(0);
+    expect(ours.largest).toBeLessThanOrEqual(float32Rounding);
+    expect(wrongArgmax).toBe(0);
+  });
+
+  it.each(architectureFiles)("%s: stays within 0.02 of the golden engine in the mean", async (file) => {
+    await using backend = createReferenceBackend();
+    const { between } = await compare([file], backend);
+    console.log(`reference ${file}: ${between}`);
+    expect(between.mean).toBeLessThanOrEqual(0.02);
+  });
+});

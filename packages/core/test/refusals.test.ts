@@ -1,0 +1,153 @@
+/** Files that the graph cannot compute are refused with a typed error before anything is allocated. */
+import { existsSync } from "node:fs";
+import { createReferenceBackend } from "@thermocline/cpu-kernels/reference";
+import { buildGguf, openGguf } from "@thermocline/loader-gguf";
+import { type DType, InvalidPlanError, InvalidTensorError, UnsupportedModelError } from "@thermocline/spec";
+import { afterAll, describe, expect, it } from "vitest";
+import { listOffloadUnits, placeOnOneDevice, readModelConfig } from "../src/index.js";
+import { createTestEngine, ledgerFor } from "./support/embedded-model.js";
+import { modelPath } from "./support/golden.js";
+
+const hiddenSize = 64;
+const feedForwardLength = 96;
+const vocabSize = 50;
+
+interface Changes {
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  readonly withoutTensor?: string;
+  readonly tensors?: Readonly<Record<string, readonly number[]>>;
+}
+
+async function openModel({ metadata = {}, withoutTensor, tensors = {} }: Changes = {}) {
+  const u32 = (value: number) => ({ type: "u32", value }) as const;
+  const entries: Record<string, unknown> = {
+    "general.architecture": "llama",
+    "llama.block_count": u32(1),
+    "llama.embedding_length": u32(hiddenSize),
+    "llama.context_length": u32(64),
+    "llama.feed_forward_length": u32(feedForwardLength),
+    "llama.attention.head_count": u32(4),
+    "llama.attention.head_count_kv": u32(2),
+    "llama.attention.layer_norm_rms_epsilon": { type: "f32", value: 1e-5 },
+    ...metadata,
+  };
+  const shapes: Record<string, readonly number[]> = {
+    "token_embd.weight": [vocabSize, hiddenSize],
+    "output_norm.weight": [hiddenSize],
+    "blk.0.attn_norm.weight": [hiddenSize],
+    "blk.0.attn_q.weight": [hiddenSize, hiddenSize],
+    "blk.0.attn_k.weight": [hiddenSize / 2, hiddenSize],
+    "blk.0.attn_v.weight": [hiddenSize / 2, hiddenSize],
+    "blk.0.attn_output.weight": [hiddenSize, hiddenSize],
+    "blk.0.ffn_norm.weight": [hiddenSize],
+    "blk.0.ffn_gate.weight": [feedForwardLength, hiddenSize],
+    "blk.0.ffn_up.weight": [feedForwardLength, hiddenSize],
+    "blk.0.ffn_down.weight": [hiddenSize, feedForwardLength],
+    ...tensors,
+  };
+  const written = Object.entries(shapes).flatMap(([name, shape]) => {
+    if (name === withoutTensor) return [];
+    const numElements = shape.reduce((product, size) => product * size, 1);
+    return [{ name, dtype: "f32" as DType, shape, data: new Uint8Array(new Float32Array(numElements).fill(0.01).buffer) }];
+  });
+  const bytes = await buildGguf({
+    metadata: Object.entries(entries).filter(([, value]) => value !== undefined) as never,
+    tensors: written,
+  });
+  return openGguf(new Blob([bytes as Uint8Array<ArrayBuffer>]));
+}
+
+const backend = createReferenceBackend();
+afterAll(() => backend[Symbol.asyncDispose]());
+
+async function refusalOf(changes: Changes): Promise<unknown> {
+  await using source = await openModel(changes);
+  const ledger = ledgerFor(backend);
+  const outcome = await createTestEngine(source, [backend], { ledger, contextLength: 64 }).then(
+    async (engine) => {
+      await engine[Symbol.asyncDispose]();
+      return "loaded";
+    },
+    (error: unknown) => error,
+  );
+  expect(ledger.report()).toEqual([]);
+  expect(backend.statistics().allocatedBytes).toBe(0);
+  return outcome;
+}
+
+describe("a file that the graph computes", () => {
+  it("loads as it is", async () => {
+    expect(await refusalOf({})).toBe("loaded");
+  });
+});
+
+describe("a file that asks for more than the graph has", () => {
+  const f32 = (value: number) => ({ type: "f32", value }) as const;
+  const u32 = (value: number) => ({ type: "u32", value }) as const;
+  it.each<[string, Changes, string]>([
+    ["an unknown architecture", { metadata: { "general.architecture": "mamba" } }, "general.architecture"],
+    [
+      "linear rope scaling",
+      { metadata: { "llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": f32(4) } },
+      "llama.rope.scaling.type",
+    ],
+    ["rope scaling by a factor alone", { metadata: { "llama.rope.scale_linear": f32(2) } }, "llama.rope.scaling.type"],
+    ["experts", { metadata: { "llama.expert_count": u32(8) } }, "llama.expert_count"],
+    ["a sliding window", { metadata: { "llama.attention.sliding_window": u32(16) } }, "llama.attention.sliding_window"],
+    ["an unknown activation", { metadata: { "llama.feed_forward.activation": "swish7" } }, "llama.feed_forward.activation"],
+    ["a key that it does not know", { metadata: { "llama.logit_scale": f32(0.5) } }, "llama.logit_scale"],
+    ["a bias", { tensors: { "blk.0.attn_q.bias": [hiddenSize] } }, "blk.0.attn_q.bias"],
+    ["a norm that it lacks", { tensors: { "blk.0.attn_q_norm.weight": [16] } }, "blk.0.attn_q_norm.weight"],
+    ["rope factors", { tensors: { "rope_freqs.weight": [8] } }, "rope_freqs.weight"],
+  ])("is refused for %s", async (_, changes, feature) => {
+    const error = await refusalOf(changes);
+    expect(error).toBeInstanceOf(UnsupportedModelError);
+    expect(error).toMatchObject({ code: "unsupported-model", feature });
+  });
+
+  it.each<[string, Changes, string]>([
+    ["a tensor is missing", { withoutTensor: "blk.0.ffn_up.weight" }, "blk.0.ffn_up.weight"],
+    ["the embedding is missing", { withoutTensor: "token_embd.weight" }, "token_embd.weight"],
+    ["a tensor has another shape", { tensors: { "blk.0.attn_k.weight": [hiddenSize, hiddenSize] } }, "blk.0.attn_k.weight"],
+    ["a key is missing", { metadata: { "llama.block_count": undefined } }, "metadata llama.block_count"],
+    ["a key is no number", { metadata: { "llama.embedding_length": "wide" } }, "metadata llama.embedding_length"],
+    ["a count is zero", { metadata: { "llama.block_count": u32(0) } }, "metadata llama.block_count"],
+  ])("names what is wrong where %s", async (_, changes, tensor) => {
+    const error = await refusalOf(changes);
+    expect(error).toBeInstanceOf(InvalidTensorError);
+    expect(error).toMatchObject({ code: "invalid-tensor", tensor });
+  });
+
+  it.each(["arch-llama-rope-linear", "arch-llama-rope-yarn", "arch-llama3-rope", "arch-mixtral", "arch-qwen2", "arch-qwen3moe"])(
+    "refuses %s, a model of another engine's goldens",
+    async (name) => {
+      if (!existsSync(modelPath(name))) {
+        console.warn(`${name} skipped: ../shared/data is not there`);
+        return;
+      }
+      await using source = await openGguf(modelPath(name));
+      await expect(createTestEngine(source, [backend])).rejects.toBeInstanceOf(UnsupportedModelError);
+      expect(backend.statistics().allocatedBytes).toBe(0);
+    },
+  );
+});
+
+describe("a placement", () => {
+  it("on a device that was not given is refused", async () => {
+    await using source = await openModel();
+    const placement = placeOnOneDevice(listOffloadUnits(source, readModelConfig(source)), "cpu:7");
+    await expect(createTestEngine(source, [backend], { placement, contextLength: 64 })).rejects.toBeInstanceOf(InvalidPlanError);
+  });
+});
+
+describe("offload units", () => {
+  it("hold every tensor, in the order in which a token passes them", async () => {
+    await using source = await openModel();
+    const units = listOffloadUnits(source, readModelConfig(source));
+    expect(units.map(({ id }) => id)).toEqual(["embedding", "blk.0.attention", "blk.0.feed-forward", "head"]);
+    expect(units[2]?.rows).toEqual({ count: feedForwardLength, blockSize: 1 });
+    // The head is tied to the embedding and reads it once more.
+    expect(units[3]?.tensors).toEqual(["output_norm.weight", "token_embd.weight"]);
+    expect(new Set(units.flatMap(({ tensors }) => tensors))).toEqual(new Set(source.tensors.keys()));
+  });
+});
