@@ -13,6 +13,9 @@ export interface GenerationOptions {
   readonly startedAtMs: number;
 }
 
+/** Tokens of the prompt's end that prime the decoder: the three that may begin a character, and special tokens among them. */
+const primingTokens = 16;
+
 export class Generation {
   readonly sequence: Sequence;
   readonly #options: GenerationOptions;
@@ -30,6 +33,8 @@ export class Generation {
     this.sequence = options.sequence;
     this.#options = options;
     this.#decoder = options.tokenizer?.createStreamDecoder();
+    // The answer goes on from the prompt: its first token keeps its space, and completes a character that the prompt began.
+    for (const tokenId of this.sequence.tokenIds.slice(-primingTokens)) this.#decoder?.push(tokenId);
     this.#stopStrings = new StopStrings(options.stop);
   }
 
