@@ -1,1 +1,3 @@
-export {};
+export type { BackendName } from "./backends.js";
+export { formatMemory } from "./format-memory.js";
+export { type ModelLocation, type OpenedModel, type OpenOptions, open } from "./open.js";

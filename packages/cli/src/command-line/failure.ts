@@ -1,0 +1,48 @@
+/** How a command ends that did not succeed: what it says, and its exit code. */
+import { ThermoclineError } from "@thermocline/spec";
+
+/** 128 + SIGINT, as shells report a command that was interrupted. */
+const interruptedExitCode = 130;
+
+/** Ends the process's work quietly: whoever read our output has gone. */
+export function isClosedOutput(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException | undefined)?.code === "EPIPE";
+}
+
+/** An abort that nobody but the user asks for. */
+export class InterruptedError extends Error {
+  constructor() {
+    super("interrupted");
+    this.name = "InterruptedError";
+  }
+}
+
+/** Says what failed on stderr and sets the exit code. Only errors that are bugs of ours show a stack. */
+export function reportFailure(error: unknown): void {
+  if (isClosedOutput(error)) return;
+  if (error instanceof InterruptedError) {
+    process.exitCode = interruptedExitCode;
+    return;
+  }
+  process.exitCode = 1;
+  if (ThermoclineError.isInstance(error)) process.stderr.write(isJsonAsked() ? jsonOf(error) : `error: ${oneLine(error.message)}\n`);
+  else
+    process.stderr.write(
+      `error: this is a bug in thermocline, please report it\n${error instanceof Error ? error.stack : String(error)}\n`,
+    );
+}
+
+/** Failures before the options are parsed are told in the same form, so the arguments themselves are asked. */
+function isJsonAsked(): boolean {
+  return process.argv.includes("--json");
+}
+
+/** Messages quote what they refuse, line breaks and all. */
+function oneLine(text: string): string {
+  return text.replace(/\s*[\r\n]+\s*/g, " ");
+}
+
+function jsonOf(error: ThermoclineError): string {
+  const plain = (_key: string, value: unknown) => (typeof value === "bigint" ? String(value) : value);
+  return `${JSON.stringify({ error: error.toJSON() }, plain)}\n`;
+}

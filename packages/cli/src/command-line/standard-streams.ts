@@ -1,0 +1,33 @@
+/** Text in and out of the process, with the reader's pace and its departure. */
+import { InvalidRequestError } from "@thermocline/spec";
+
+// `write` reports a failure to its callback; without a listener the stream's own event would end the process with a stack.
+process.stdout.on("error", () => {});
+process.stderr.on("error", () => {});
+
+/** Resolves when the text has been taken. @throws the stream's error; EPIPE when the reader has gone. */
+export function writeOutput(text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+/** For people: notices, progress, statistics. Losing it changes nothing. */
+export function writeNotice(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** All of stdin as text; invalid UTF-8 becomes U+FFFD. @throws InvalidRequestError where a terminal is attached: nothing was piped. */
+export async function readInput(what: string, cure: string, signal?: AbortSignal): Promise<string> {
+  const { stdin } = process;
+  if (stdin.isTTY) throw new InvalidRequestError("stdin", "terminal", `${what} was not given`, cure);
+  const stop = () => stdin.destroy(signal?.reason);
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    const chunks: Buffer[] = [];
+    for await (const chunk of stdin) chunks.push(chunk as Buffer);
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(Buffer.concat(chunks));
+  } finally {
+    signal?.removeEventListener("abort", stop);
+  }
+}
