@@ -1,7 +1,7 @@
 import { defineConfig } from "tsup";
 
 export default defineConfig({
-  entry: ["src/index.ts", "src/reference/index.ts", "src/op-cases/index.ts"],
+  entry: ["src/index.ts", "src/traits.ts", "src/reference/index.ts", "src/op-cases/index.ts"],
   format: "esm",
   dts: true,
   clean: true,

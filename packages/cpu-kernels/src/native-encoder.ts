@@ -1,0 +1,100 @@
+/** Recording for the addon: checked commands, packed once. */
+import assert from "node:assert/strict";
+import {
+  type BackendTraits,
+  type Command,
+  CommandEncoder,
+  type CommandList,
+  type DeviceId,
+  type HandleResolver,
+  InvalidCommandError,
+  maxTensorRank,
+  packCommands,
+  type Tensor,
+  tensorsOf,
+} from "@thermocline/spec";
+import type { Handle, NativeDevice } from "./native-binding.js";
+import { NativeBuffer } from "./native-buffer.js";
+
+/** Decoded commands in native memory. */
+export class NativeCommandList {
+  #handle: Handle | undefined;
+
+  constructor(
+    readonly device: DeviceId,
+    readonly length: number,
+    readonly byteLength: number,
+    handle: Handle,
+    private readonly onDispose: (handle: Handle) => void,
+  ) {
+    this.#handle = handle;
+  }
+
+  /** @throws AssertionError after disposal. */
+  get handle(): Handle {
+    assert(this.#handle !== undefined, `a command list of ${this.device} is used after it was disposed`);
+    return this.#handle;
+  }
+
+  /** Submissions that were made before go on. Idempotent. */
+  [Symbol.dispose](): void {
+    if (this.#handle === undefined) return;
+    this.onDispose(this.#handle);
+    this.#handle = undefined;
+  }
+}
+
+/** What the encoder needs of its backend. */
+export interface RecordingBackend {
+  readonly id: DeviceId;
+  readonly traits: BackendTraits;
+  readonly native: NativeDevice;
+  owns(buffer: NativeBuffer): boolean;
+  /** Wraps a new list, so that disposing it reaches the addon as long as that is there. */
+  wrapList(handle: Handle, length: number): NativeCommandList;
+}
+
+/** Operands that may, or must, lie in the packed layout. */
+const packedOperands: Readonly<Record<string, "may" | "must">> = { "embed.table": "may", "matmul.weight": "must" };
+
+export class NativeEncoder extends CommandEncoder {
+  readonly #commands: Command[] = [];
+
+  constructor(private readonly backend: RecordingBackend) {
+    super(backend.id, (op, dtype) => backend.traits.supports(op, dtype));
+  }
+
+  protected override emit(command: Command): void {
+    const { op } = command;
+    for (const [field, tensor] of tensorsOf(command)) this.#check(op, field, tensor);
+    const needsWorkspace = op === "sample" || (op === "matmul" && (command.weight.dtype === "q8_0" || command.weight.dtype === "q4_0"));
+    if (needsWorkspace && command.workspace === undefined)
+      throw new InvalidCommandError(op, "workspace", "is absent; this backend needs what traits.workspaceByteLength says");
+    this.#commands.push(command);
+  }
+
+  protected override finishList(): CommandList {
+    const counters: Int32Array[] = [];
+    const handles: HandleResolver = {
+      handleOfTensor: ({ buffer }) => (buffer as NativeBuffer).handle,
+      handleOfSignal(signal) {
+        const known = counters.indexOf(signal.counters);
+        return known >= 0 ? known : counters.push(signal.counters) - 1;
+      },
+    };
+    const { words, numbers } = packCommands(this.#commands, handles);
+    const list = this.backend.wrapList(this.backend.native.createList(words, numbers, counters), this.#commands.length);
+    return list as unknown as CommandList;
+  }
+
+  #check(op: string, field: string, tensor: Tensor): void {
+    const { buffer, layout, shape } = tensor;
+    assert(buffer instanceof NativeBuffer && this.backend.owns(buffer), `${op}: ${field} lies in a buffer of another backend`);
+    const packing = packedOperands[`${op}.${field}`];
+    if (layout === "packed" && packing === undefined) throw new InvalidCommandError(op, field, "is packed; a plain tensor is needed");
+    if (layout === "plain" && packing === "must")
+      throw new InvalidCommandError(op, field, "is plain; the layout that `load` stores is needed");
+    if (shape.length > maxTensorRank)
+      throw new InvalidCommandError(op, field, `has ${shape.length} dimensions, ${maxTensorRank} are the most`);
+  }
+}
