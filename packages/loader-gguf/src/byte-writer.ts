@@ -47,7 +47,12 @@ export class ByteWriter {
   /** Negative values as two's complement. */
   u64(value: number | bigint): void {
     const start = this.#extend(8);
-    this.#view.setBigUint64(start, BigInt.asUintN(64, BigInt(value)), true);
+    if (typeof value === "bigint" || value < 0) {
+      this.#view.setBigUint64(start, BigInt.asUintN(64, BigInt(value)), true);
+      return;
+    }
+    this.#view.setUint32(start, value % 0x100000000, true);
+    this.#view.setUint32(start + 4, value / 0x100000000, true);
   }
 
   bytes(bytes: Uint8Array): void {

@@ -13,7 +13,7 @@ export class GgufFormatError extends ThermoclineError {
     /** Where it stands, from the start of the file. */
     readonly byteOffset: number,
     problem: string,
-    cure = "the file is damaged or incomplete; download or convert it again",
+    cure = "download or convert the file again, for it is damaged or incomplete",
   ) {
     super(`${location}: ${field} at byte ${byteOffset} ${problem}`, cure);
   }
