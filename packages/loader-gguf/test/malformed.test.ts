@@ -3,13 +3,7 @@ import { ByteWriter } from "../src/byte-writer.js";
 import { HeaderCursor, NeedMoreBytes } from "../src/header-cursor.js";
 import { GgufFormatError, limits, openGguf } from "../src/index.js";
 import { errorOf } from "./inspect.js";
-
-interface Start {
-  readonly magic?: string;
-  readonly version?: number;
-  readonly tensors?: number | bigint;
-  readonly metadata?: number | bigint;
-}
+import { key, start, type TensorFields, tensor, zeros } from "./raw-header.js";
 
 interface Malformed {
   readonly what: string;
@@ -22,44 +16,6 @@ interface Malformed {
 const u8 = 0;
 const string = 8;
 const array = 9;
-
-function start(writer: ByteWriter, { magic = "GGUF", version = 3, tensors = 0, metadata = 0 }: Start): void {
-  writer.bytes(new TextEncoder().encode(magic));
-  writer.u32(version);
-  writer.u64(tensors);
-  writer.u64(metadata);
-}
-
-function key(writer: ByteWriter, name: string, type: number): void {
-  writer.string(name);
-  writer.u32(type);
-}
-
-interface TensorFields {
-  readonly name?: string;
-  readonly shape?: readonly (number | bigint)[];
-  readonly type?: number;
-  readonly offset?: number | bigint;
-}
-
-/** Marks before the field that `at` names. */
-function tensor(writer: ByteWriter, fields: TensorFields, at?: "name" | "dimensions" | "shape" | "type" | "offset", mark = () => {}): void {
-  const { name = "w", shape = [4], type = 0, offset = 0 } = fields;
-  if (at === "name") mark();
-  writer.string(name);
-  if (at === "dimensions") mark();
-  writer.u32(shape.length);
-  if (at === "shape") mark();
-  for (const dimension of shape) writer.u64(dimension);
-  if (at === "type") mark();
-  writer.u32(type);
-  if (at === "offset") mark();
-  writer.u64(offset);
-}
-
-function zeros(writer: ByteWriter, byteLength: number): void {
-  writer.bytes(new Uint8Array(byteLength));
-}
 
 function oneTensor(
   what: string,
