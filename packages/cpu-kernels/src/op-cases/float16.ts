@@ -1,0 +1,30 @@
+/** binary16 by arithmetic, apart from every backend's bit patterns. */
+
+/** Unit in the last place of binary16 at a magnitude. */
+function spacingOf(magnitude: number): number {
+  const exponent = magnitude === 0 ? -14 : Math.max(-14, Math.floor(Math.log2(magnitude)));
+  return 2 ** (exponent - 10);
+}
+
+/** Nearest binary16 value, ties to even; 65,520 and more become infinite. */
+export function roundToFloat16(value: number): number {
+  if (!Number.isFinite(value) || value === 0) return value;
+  const spacing = spacingOf(Math.abs(value));
+  const units = value / spacing;
+  const below = Math.floor(units);
+  const nearest = units - below === 0.5 ? below + (Math.abs(below) % 2) : Math.round(units);
+  const rounded = nearest * spacing;
+  if (Math.abs(rounded) >= 65536) return Math.sign(value) * Number.POSITIVE_INFINITY;
+  return rounded === 0 ? value * 0 : rounded;
+}
+
+/** Bits of a value that binary16 holds exactly; NaN becomes the quiet one. */
+export function float16Bits(value: number): number {
+  if (Number.isNaN(value)) return 0x7e00;
+  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+  const magnitude = Math.abs(value);
+  if (magnitude === Number.POSITIVE_INFINITY) return sign | 0x7c00;
+  if (magnitude < 2 ** -14) return sign | (magnitude * 2 ** 24);
+  const exponent = Math.floor(Math.log2(magnitude));
+  return sign | ((exponent + 15) << 10) | (magnitude / 2 ** (exponent - 10) - 1024);
+}

@@ -1,0 +1,34 @@
+/** The kernel of every op that computes. */
+import type { OpName } from "@thermocline/spec";
+import { activate } from "./activate.js";
+import { attention } from "./attention.js";
+import { add, copy, fill, softcap } from "./elementwise.js";
+import { embed } from "./embed.js";
+import { gatherRows } from "./gather-rows.js";
+import type { Kernel } from "./kernel.js";
+import { storeKv } from "./kv-cache.js";
+import { matmul } from "./matmul.js";
+import { layerNorm, rmsNorm } from "./norm.js";
+import { rope } from "./rope.js";
+import { sample } from "./sample.js";
+import { topLogprobs } from "./top-logprobs.js";
+
+export type KernelName = Exclude<OpName, "signal" | "wait">;
+
+export const kernels: { readonly [O in KernelName]: Kernel<O> } = {
+  embed,
+  gatherRows,
+  rmsNorm,
+  layerNorm,
+  matmul,
+  rope,
+  storeKv,
+  attention,
+  activate,
+  add,
+  softcap,
+  sample,
+  topLogprobs,
+  fill,
+  copy,
+};

@@ -1,0 +1,51 @@
+/** Which elements of a tensor a device holds. */
+import { byteLengthOf, dtypes, type IndexRange, InvalidTensorError, type TensorInfo, type TensorSlice } from "@thermocline/spec";
+
+export interface SlicedTensor {
+  /** Plain shape after slicing. */
+  readonly shape: readonly number[];
+  /** For each axis the ranges that are kept: one that covers the axis where nothing slices it. */
+  readonly ranges: readonly (readonly IndexRange[])[];
+}
+
+/**
+ * Resolves `slices` against the tensor's shape.
+ * @throws InvalidTensorError where a slice names no axis, leaves the tensor, is not ascending and disjoint, or cuts a block of the last axis.
+ */
+export function sliceTensor(info: TensorInfo, slices: readonly TensorSlice[] = []): SlicedTensor {
+  const ranges: (readonly IndexRange[])[] = info.shape.map((length) => [[0, length]]);
+  const slicedAxes = new Set<number>();
+  for (const slice of slices) {
+    const refuse = (expected: string): never => {
+      throw new InvalidTensorError(info.name, expected, `shape [${info.shape}] in ${info.dtype}, sliced by ${JSON.stringify(slice)}`);
+    };
+    if (!(slice.axis in info.shape)) refuse(`a slice along an axis below ${info.shape.length}`);
+    if (slicedAxes.has(slice.axis)) refuse("at most one slice an axis");
+    slicedAxes.add(slice.axis);
+    const isLastAxis = slice.axis === info.shape.length - 1;
+    const blockSize = isLastAxis ? dtypes[info.dtype].blockSize : 1;
+    let end = 0;
+    for (const [first, count] of slice.ranges) {
+      if (first % blockSize !== 0 || count % blockSize !== 0) refuse(`slices of the last axis at whole blocks of ${blockSize}`);
+      if (!(first >= end && count >= 0)) refuse("ranges that ascend and do not overlap");
+      end = first + count;
+    }
+    if (end > info.shape[slice.axis]!) refuse(`ranges within ${info.shape[slice.axis]} indices`);
+    ranges[slice.axis] = slice.ranges;
+  }
+  const shape = ranges.map((kept) => kept.reduce((sum, [, count]) => sum + count, 0));
+  return { shape, ranges };
+}
+
+export function numElementsOf(shape: readonly number[]): number {
+  return shape.reduce((product, length) => product * length, 1);
+}
+
+/** Elements and bytes of one row, the last axis, as the file stores it. @throws InvalidTensorError where the row is no whole number of blocks. */
+export function fileRow(info: TensorInfo): { readonly columns: number; readonly byteLength: number } {
+  const columns = info.shape.at(-1) ?? 1;
+  const { blockSize } = dtypes[info.dtype];
+  if (columns % blockSize !== 0)
+    throw new InvalidTensorError(info.name, `rows of whole ${info.dtype} blocks of ${blockSize}`, `rows of ${columns} elements`);
+  return { columns, byteLength: byteLengthOf(info.dtype, columns) };
+}

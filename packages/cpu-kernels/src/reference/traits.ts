@@ -1,0 +1,36 @@
+import { type BackendTraits, type DType, type OpName, opNames, type TensorInfo, type TensorSlice } from "@thermocline/spec";
+import { canDequantize } from "./dequantize/index.js";
+import { fileRow, numElementsOf, sliceTensor } from "./slices.js";
+
+const kvDTypes: readonly DType[] = ["f32", "f16"];
+
+function supports(op: OpName, dtype: DType): boolean {
+  switch (op) {
+    case "embed":
+    case "matmul":
+      return canDequantize(dtype);
+    case "storeKv":
+    case "attention":
+      return kvDTypes.includes(dtype);
+    case "copy":
+      return true;
+    default:
+      return opNames.includes(op) && dtype === "f32";
+  }
+}
+
+/** Traits of the reference backend: every op, every type; weights lie as f32, whatever the file's type. */
+export const referenceTraits: BackendTraits = {
+  kind: "reference",
+  alignment: 64,
+  kvDTypes,
+  readsHostMemory: true,
+  weightLayout: () => "packed",
+  /** 4 bytes an element of the sliced shape. @throws InvalidTensorError as `Backend.load` does. */
+  packedByteLength(info: TensorInfo, slices?: readonly TensorSlice[]): number {
+    fileRow(info);
+    return 4 * numElementsOf(sliceTensor(info, slices).shape);
+  },
+  supports,
+  workspaceByteLength: () => 0,
+};
