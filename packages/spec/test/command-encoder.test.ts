@@ -1,0 +1,120 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { InvalidCommandError, UnsupportedOpError } from "../src/index.js";
+import { createBuffer, RecordingEncoder, tensor } from "./operands.js";
+
+let encoder: RecordingEncoder;
+beforeEach(() => {
+  encoder = new RecordingEncoder();
+});
+
+const refusal = (op: string, field: string) => expect.objectContaining({ code: "invalid-command", op, field });
+
+function thrownBy(record: () => void): unknown {
+  try {
+    record();
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
+
+const i32 = (...shape: (number | "numTokens" | "numSequences")[]) => tensor(shape, "i32");
+const cache = (headDim: number, dtype: "f16" | "f32" = "f16") => tensor([8, 2, 16, headDim], dtype);
+
+describe("an encoder", () => {
+  it("keeps commands with the fields of the op table, in order", () => {
+    const [out, x, weight] = [tensor(["numTokens", 8]), tensor(["numTokens", 4]), tensor([8, 4], "q8_0")];
+    const counters = new Int32Array(new SharedArrayBuffer(64));
+    encoder.matmul(out, x, weight);
+    encoder.signal({ counters, slot: 0 });
+    encoder.wait({ counters, slot: 0 });
+    expect(encoder.commands).toEqual([
+      { op: "matmul", out, x, weight, bias: undefined, workspace: undefined },
+      { op: "signal", signal: { counters, slot: 0 } },
+      { op: "wait", signal: { counters, slot: 0 } },
+    ]);
+    expect(encoder.finish().length).toBe(3);
+  });
+
+  it.each<[string, string, () => void]>([
+    ["matmul", "x", () => encoder.matmul(tensor([2, 8]), tensor([2, 5]), tensor([8, 4]))],
+    ["matmul", "weight", () => encoder.matmul(tensor([2, 8]), tensor([2, 4]), tensor([7, 4]))],
+    ["matmul", "bias", () => encoder.matmul(tensor([2, 8]), tensor([2, 4]), tensor([8, 4]), { bias: tensor([4]) })],
+    ["matmul", "out", () => encoder.matmul(tensor([8]), tensor([2, 4]), tensor([8, 4]))],
+    ["matmul", "x", () => encoder.matmul(tensor(["numTokens", 8]), tensor(["numOutputRows", 4]), tensor([8, 4]))],
+    ["embed", "table", () => encoder.embed(tensor([2, 8]), tensor([100, 7]), i32(2))],
+    ["gatherRows", "x", () => encoder.gatherRows(tensor([2, 8]), tensor([5, 7]), i32(2))],
+    ["rmsNorm", "weight", () => encoder.rmsNorm(tensor([2, 8]), tensor([2, 8]), tensor([7]), 1e-5)],
+    ["layerNorm", "bias", () => encoder.layerNorm(tensor([2, 8]), tensor([2, 8]), tensor([8]), tensor([9]), 1e-5)],
+    ["rope", "k", () => encoder.rope(tensor([2, 4, 8]), tensor([2, 2, 6]), i32(2), { theta: 1e4, dims: 8, mode: "neox" })],
+    ["rope", "dims", () => encoder.rope(tensor([2, 4, 8]), tensor([2, 2, 8]), i32(2), { theta: 1e4, dims: 10, mode: "neox" })],
+    ["rope", "dims", () => encoder.rope(tensor([2, 4, 8]), tensor([2, 2, 8]), i32(2), { theta: 1e4, dims: 7, mode: "neox" })],
+    ["storeKv", "v", () => encoder.storeKv(tensor([2, 2, 4]), tensor([2, 3, 4]), cache(4), cache(4), i32(2))],
+    ["storeKv", "valueCache", () => encoder.storeKv(tensor([2, 2, 4]), tensor([2, 2, 4]), cache(4), cache(5), i32(2))],
+    ["attention", "valueCache", () => attention({ valueCache: cache(4, "f32") })],
+    ["attention", "keyCache", () => attention({ keyCache: cache(5) })],
+    ["attention", "q", () => attention({ numHeads: 3 })],
+    ["attention", "blockTables", () => attention({ blockTables: i32(4, 7) })],
+    ["activate", "gate", () => encoder.activate(tensor([2, 8]), tensor([2, 7]), undefined, "silu")],
+    ["add", "b", () => encoder.add(tensor([2, 8]), tensor([2, 8]), tensor([1, 8]))],
+    ["softcap", "x", () => encoder.softcap(tensor([2, 8]), tensor([8, 2]), 30)],
+    ["sample", "params", () => sample({ params: tensor([3, 4]) })],
+    ["sample", "randomState", () => sample({ randomState: i32(2, 2) })],
+    ["topLogprobs", "logprobs", () => encoder.topLogprobs(i32(2, 3), tensor([2, 4]), tensor([2, 50]), i32(2))],
+    ["copy", "to", () => encoder.copy(tensor([2, 8]), tensor([8, 2]))],
+  ])("%s: refuses a wrong shape of %s", (op, field, record) => {
+    const error = thrownBy(record);
+    expect(error).toBeInstanceOf(InvalidCommandError);
+    expect(error).toEqual(refusal(op, field));
+    expect(encoder.commands).toEqual([]);
+  });
+
+  it.each<[string, string, () => void]>([
+    ["embed", "tokenIds", () => encoder.embed(tensor([2, 8]), tensor([100, 8]), tensor([2], "f32"))],
+    ["add", "a", () => encoder.add(tensor([2, 8]), tensor([2, 8], "f16"), tensor([2, 8]))],
+    ["fill", "out", () => encoder.fill(tensor([2, 8], "f16"), 0)],
+    ["copy", "to", () => encoder.copy(tensor([2, 8], "f16"), tensor([2, 8]))],
+  ])("%s: refuses a wrong dtype of %s", (op, field, record) => {
+    expect(thrownBy(record)).toEqual(refusal(op, field));
+  });
+
+  it("refuses tensors of another device", () => {
+    const elsewhere = tensor([2, 8], "f32", { buffer: createBuffer("cuda:0") });
+    expect(thrownBy(() => encoder.add(tensor([2, 8]), elsewhere, tensor([2, 8])))).toMatchObject({
+      field: "a",
+      message: expect.stringContaining("lies on cuda:0, the list is for cpu:0"),
+    });
+  });
+
+  it("refuses what the backend does not support, with the dtype that decides", () => {
+    const limited = new RecordingEncoder((op, dtype) => op === "matmul" && dtype === "f32");
+    limited.matmul(tensor([2, 8]), tensor([2, 4]), tensor([8, 4]));
+    const error = thrownBy(() => limited.matmul(tensor([2, 8]), tensor([2, 32]), tensor([8, 32], "q4_0")));
+    expect(error).toBeInstanceOf(UnsupportedOpError);
+    expect(error).toMatchObject({ code: "unsupported-op", device: "cpu:0", op: "matmul", dtype: "q4_0" });
+    expect(thrownBy(() => limited.add(tensor([2, 8]), tensor([2, 8]), tensor([2, 8])))).toBeInstanceOf(UnsupportedOpError);
+    expect(limited.commands).toHaveLength(1);
+  });
+
+  it("records nothing more, and does not finish again, after it was finished", () => {
+    encoder.finish();
+    expect(() => encoder.finish()).toThrow(/was finished already/);
+    expect(() => encoder.fill(tensor([2, 8]), 0)).toThrow(InvalidCommandError);
+    expect(encoder.commands).toEqual([]);
+  });
+});
+
+function attention({ numHeads = 4, keyCache = cache(4), valueCache = cache(4), blockTables = i32(3, 7) }) {
+  encoder.attention(tensor([6, numHeads, 4]), tensor([6, numHeads, 4]), {
+    keyCache,
+    valueCache,
+    blockTables,
+    contextLengths: i32(3),
+    queryStarts: i32(9),
+    scale: 0.5,
+  });
+}
+
+function sample({ params = tensor([3, 5]), randomState = i32(3, 2) }) {
+  encoder.sample(i32(3), tensor([3, 50]), { params, randomState, history: i32(3, 8) });
+}
