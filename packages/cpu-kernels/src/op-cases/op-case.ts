@@ -31,7 +31,7 @@ export interface OpStep {
   readonly write?: PlainArrays;
   /** Gets the outputs' arrays. @throws CaseFailure where they are wrong. */
   readonly check?: (outputs: Readonly<Record<string, PlainArray>>) => void;
-  /** The submission must fail with a DeviceFaultError whose detail holds this text. */
+  /** The submission must fail with a DeviceFaultError of this op whose detail holds this text: the offending value, or nothing. */
   readonly faultDetail?: string;
 }
 

@@ -211,7 +211,7 @@ export const sampleCases: readonly OpCase[] = [
       const logits = data.logits.slice();
       logits[17] = Number.NaN;
       const step = stepOf([0]);
-      return [{ ...step, write: { ...step.write, logits }, faultDetail: "NaN" }, ...correctSteps(data, stepOf)];
+      return [{ ...step, write: { ...step.write, logits }, faultDetail: "" }, ...correctSteps(data, stepOf)];
     },
   ),
   sampleCase(
