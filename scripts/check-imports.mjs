@@ -38,7 +38,8 @@ function sourceFiles(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) return ["node_modules", "dist", "build"].includes(entry.name) ? [] : sourceFiles(path);
-    return /\.(m?[jt]s|tsx)$/.test(entry.name) && !entry.name.endsWith(".d.ts") ? [path] : [];
+    const isSource = /\.(m?[jt]s|tsx)$/.test(entry.name) && !/\.(d\.m?ts|config\.m?[jt]s)$/.test(entry.name);
+    return isSource ? [path] : [];
   });
 }
 
@@ -116,7 +117,8 @@ function problemOf({ specifier, kind }, { self, manifests, isExample, isTest, fi
     return inBrowser && kind === "static" ? "this folder also runs in a browser; load it by import() where a file is asked for" : undefined;
   const { name, subpath } = splitSpecifier(specifier);
   const { dependencies = {}, optionalDependencies = {}, devDependencies = {} } = manifest;
-  if (name === manifest.name) return "imports its own package; use a relative path";
+  // A test may start a program that has to run on the built package.
+  if (name === manifest.name) return isTest ? undefined : "imports its own package; use a relative path";
   if (isOurs(name)) {
     const target = manifests.get(name);
     if (target !== undefined && !Object.hasOwn(target.exports ?? { ".": "" }, subpath)) return `${name} does not export ${subpath}`;

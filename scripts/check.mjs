@@ -14,14 +14,15 @@ const resultsFile = join(".turbo", "test-results.json");
 const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${resultsFile.replaceAll("\\", "/")}`];
 
 const turbo = [bin("turbo"), "run"];
+// Types and tests need the build, which the step before has made: `--only` keeps turbo from going through it again.
 const steps = [
   { name: "lint", command: [bin("biome"), "ci", "."] },
   { name: "build", command: [...turbo, "build", "--concurrency=100%"], isNeeded: true },
-  { name: "types", command: [...turbo, "typecheck", "--continue", "--concurrency=100%"] },
+  { name: "types", command: [...turbo, "typecheck", "--only", "--continue", "--concurrency=100%"] },
   { name: "types of scripts", command: [bin("tsc"), "-p", "scripts"] },
   { name: "imports", command: [process.execPath, "scripts/check-imports.mjs"] },
   // One package after the other: vitest itself takes all cores.
-  { name: "tests", command: [...turbo, "test", "--continue", "--concurrency=1", "--", ...reporters], isTestRun: true },
+  { name: "tests", command: [...turbo, "test", "--only", "--continue", "--concurrency=1", "--", ...reporters], isTestRun: true },
   { name: "packed packages", command: [bin("vitest"), "run", "--config", "scripts/vitest.config.ts", ...reporters], isTestRun: true },
 ];
 
