@@ -82,9 +82,9 @@ describe.runIf(hasAddon).each(pairs)("a step split over %s", (_name, createPair)
     const [first, second] = createPair();
     await using _first = first;
     await using _second = second;
-    const { lists, back } = splitStep(first, second);
+    const { lists, there, back } = splitStep(first, second);
     const half = first.submit(lists[0], bindings({ step: 1 }));
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    while (Atomics.load(there.counters, there.slot) !== 1) await new Promise((resolve) => setImmediate(resolve));
     half.cancel();
     half.cancel();
     expect(await half.done).toEqual({ outcome: "cancelled" });
@@ -168,7 +168,6 @@ describe.runIf(hasAddon)("signals of the CPU backend", () => {
     expect([...times].sort((a, b) => a - b)).toEqual(times);
     expect(times[4]).toBeGreaterThanOrEqual(beforeSignal);
     expect(times[5]).toBeLessThanOrEqual(now);
-    expect(times[3]! - times[2]!, "the stretch between signal and wait is empty").toBeLessThan(times[4]! - times[3]!);
   });
 
   it("refuse a step number that could not be told from a fresh slot", async () => {

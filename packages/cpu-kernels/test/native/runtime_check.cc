@@ -42,14 +42,16 @@ class Recorder {
     finish();
     header_ = words_.size();
     first_number_ = numbers_.size();
-    words_.insert(words_.end(), {static_cast<uint32_t>(opcode), 0, 0});
+    for (const uint32_t header : {static_cast<uint32_t>(opcode), 0u, 0u}) words_.push_back(header);
     open_ = true;
   }
   void tensor(uint32_t handle, DType dtype, std::vector<uint32_t> dims, double byte_offset = 0) {
-    words_.insert(words_.end(), {handle, static_cast<uint32_t>(dtype) | static_cast<uint32_t>(dims.size()) << 16});
+    word(handle);
+    word(static_cast<uint32_t>(dtype) | static_cast<uint32_t>(dims.size()) << 16);
     dims.resize(max_tensor_rank, 1);
-    words_.insert(words_.end(), dims.begin(), dims.end());
-    words_.insert(words_.end(), {0, 0});
+    for (const uint32_t dim : dims) word(dim);
+    word(0);
+    word(0);
     numbers_.push_back(byte_offset);
   }
   void word(uint32_t value) { words_.push_back(value); }
@@ -393,7 +395,7 @@ void check_split_steps(const KernelTable& kernels) {
       if (outcomes[0] == Outcome::failed || outcomes[0] == Outcome::cancelled)
         expect(outcomes[1] != Outcome::failed, "a fault of one device is no fault of the other");
     }
-    expect(num_completed > num_steps && num_poisoned > 0 && num_cancelled > 0 && num_failed > 0, "every outcome occurred");
+    expect(num_completed > 0 && num_poisoned > 0 && num_cancelled > 0 && num_failed > 0, "every outcome occurred");
     first.read(1, model.activation, 4, 8);
     const std::vector<std::byte> bytes = reports[0].read(1);
     expect(bytes.size() == 8 && std::memcmp(bytes.data(), model.activation->data() + 4, 8) == 0, "a read copies what it names");
