@@ -1,0 +1,144 @@
+/** What the command says when it cannot do what it is asked: one line with a cure, exit code 1. */
+import { readFileSync, writeFileSync } from "node:fs";
+import type { OffloadPlan, OffloadPlanUnit } from "@thermocline/spec";
+import { describe, expect, it } from "vitest";
+import { thermocline } from "./support/command.js";
+import { embeddedModel, splitPlan, temporaryFolder } from "./support/paths.js";
+import { tinyModel } from "./support/tiny-model.js";
+
+const inFolder = temporaryFolder();
+
+function file(name: string, content: string | Uint8Array): string {
+  writeFileSync(inFolder(name), content);
+  return inFolder(name);
+}
+
+function plan(name: string, change: (plan: OffloadPlan) => unknown): string {
+  return file(name, JSON.stringify(change(JSON.parse(readFileSync(splitPlan, "utf8")))));
+}
+
+/** The plan with its first unit's entries replaced. */
+const withFirstLayer = (name: string, ...entries: readonly Omit<OffloadPlanUnit, "id">[]) =>
+  plan(name, ({ units, ...rest }) => ({
+    ...rest,
+    units: [...units.slice(2), ...entries.map((entry) => ({ id: "blk.0.feed-forward", ...entry }))],
+  }));
+
+const ask = ["--prompt", "Once", "--max-tokens", "2", "--backend", "reference"];
+const withPlan = (path: string) => ["run", embeddedModel, "--prompt", "Once", "--plan", path];
+const hugeContext = 2 ** 32 - 1;
+const longContext = tinyModel({ metadata: { "llama.context_length": { type: "u32", value: hugeContext } } });
+
+const cases: readonly [what: string, args: () => readonly string[], code: string, message: RegExp, input?: string][] = [
+  ["a file that is not there", () => ["run", inFolder("none.gguf"), ...ask], "file-access", /none\.gguf: does not exist/],
+  ["a directory", () => ["inspect", inFolder(".")], "file-access", /is a directory/],
+  ["a file that is no GGUF", () => ["inspect", file("text.gguf", "This is a text and no model.")], "invalid-gguf", /magic at byte 0/],
+  ["an empty file", () => ["tokenize", file("empty.gguf", "")], "invalid-gguf", /empty\.gguf/],
+  ["a file cut short", () => ["run", file("cut.gguf", tinyModel().slice(0, -5000)), ...ask], "invalid-gguf", /cut\.gguf/],
+  [
+    "a missing tensor",
+    () => ["run", file("lacking.gguf", tinyModel({ without: "blk.1.ffn_down.weight" })), ...ask],
+    "invalid-tensor",
+    /blk\.1\.ffn_down\.weight/,
+  ],
+  [
+    "an architecture without a graph",
+    () => ["run", file("other.gguf", tinyModel({ metadata: { "general.architecture": "of-tomorrow" } })), ...ask],
+    "unsupported-model",
+    /of-tomorrow.*supported: .*llama/,
+  ],
+  [
+    "a vocabulary that is not known",
+    () => ["tokenize", file("vocab.gguf", tinyModel({ metadata: { "tokenizer.ggml.model": "of-tomorrow" } }))],
+    "invalid-tensor",
+    /tokenizer\.ggml\.model/,
+  ],
+  ["a context longer than the model's", () => ["run", embeddedModel, ...ask, "--context", "257"], "invalid-request", /trained for 256/],
+  [
+    "a context that does not fit into memory",
+    () => ["run", file("long.gguf", longContext), ...ask, "--context", String(hugeContext)],
+    "insufficient-memory",
+    /needs \d+ bytes, \d+ are free.*lower the context length/,
+  ],
+  [
+    "a prompt longer than the context",
+    () => ["run", embeddedModel, "--backend", "reference", "--context", "4", "--prompt", "Once upon a time there was a dog"],
+    "invalid-request",
+    /prompt: has 9 tokens, the context holds 4/,
+  ],
+  ["an empty prompt", () => ["run", embeddedModel, "--prompt", ""], "invalid-request", /prompt: is empty/],
+  ["an empty stdin", () => ["run", embeddedModel], "invalid-request", /prompt: is empty/],
+  ["a temperature below 0", () => ["run", embeddedModel, ...ask, "--temperature=-1"], "invalid-request", /temperature: is -1/],
+  ["a plan that is not there", () => withPlan(inFolder("none.json")), "file-access", /none\.json: does not exist/],
+  ["a plan that is no JSON", () => withPlan(file("text.json", "cpu:0 takes all")), "invalid-plan", /no JSON/],
+  [
+    "a plan for another model",
+    () => withPlan(plan("other.json", (known) => ({ ...known, model: "0123" }))),
+    "invalid-plan",
+    /model is 0123, the file is fd527669/,
+  ],
+  [
+    "a plan that places a row twice",
+    () => withPlan(withFirstLayer("twice.json", { device: "cpu:0", rows: [[0, 416]] }, { device: "cpu:1", rows: [[384, 384]] })),
+    "invalid-plan",
+    /blk\.0\.feed-forward has rows 384 to 415 twice/,
+  ],
+  [
+    "a plan that forgets rows",
+    () => withPlan(withFirstLayer("gap.json", { device: "cpu:0", rows: [[0, 352]] }, { device: "cpu:1", rows: [[384, 384]] })),
+    "invalid-plan",
+    /lacks rows 352 to 383/,
+  ],
+  [
+    "a plan that cuts a quantisation block",
+    () => withPlan(withFirstLayer("cut.json", { device: "cpu:0", rows: [[0, 400]] }, { device: "cpu:1", rows: [[400, 368]] })),
+    "invalid-plan",
+    /cut at row 400 .*multiple of 32/,
+  ],
+  ["a request that is no JSON", () => ["logprobs", embeddedModel], "invalid-request", /stdin: is no JSON/, "one,\ntwo"],
+  ["a request without tokens", () => ["logprobs", embeddedModel], "invalid-request", /promptTokenIds: is no array/, '{"steps":1,"top":1}'],
+  [
+    "a token id outside the vocabulary",
+    () => ["logprobs", embeddedModel],
+    "invalid-request",
+    /token id 32000 is outside/,
+    '{"promptTokenIds":[32000],"steps":1,"top":1}',
+  ],
+  [
+    "more steps than the context holds",
+    () => ["logprobs", embeddedModel],
+    "invalid-request",
+    /the context of 256 holds 255 more/,
+    '{"promptTokenIds":[1],"steps":256,"top":1}',
+  ],
+];
+
+describe("a command refuses", () => {
+  it.each(cases)("%s", async (_what, args, code, message, input) => {
+    const { exitCode, stdout, stderr } = await thermocline([...args(), "--json"], input);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
+    const { error } = JSON.parse(stderr);
+    expect(error).toMatchObject({ code, message: expect.stringMatching(message) });
+    expect(error.message.endsWith(`; ${error.cure}`)).toBe(true);
+  });
+
+  it("in one line without --json, whatever the message quotes", async () => {
+    const plain = await thermocline(["logprobs", embeddedModel], "one,\r\ntwo");
+    expect(plain).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(plain.stderr).toMatch(/^error: stdin: is no JSON [^\r\n]+; write a request such as [^\r\n]+\n$/);
+    const noJson = await thermocline(["run", embeddedModel, ...ask, "--logprobs", "2"]);
+    expect(noJson).toEqual({ exitCode: 1, stdout: "", stderr: "error: logprobs: are shown in JSON only; add --json\n" });
+  });
+
+  it.each([
+    ["an unknown command", ["walk"], /unknown command 'walk'/],
+    ["an unknown option", ["run", embeddedModel, "--quickly"], /unknown option '--quickly'/],
+    ["a missing file name", ["inspect"], /missing required argument 'model'/],
+    ["text where a number is needed", ["run", embeddedModel, "--top-k", "many"], /'many' is invalid/],
+    ["a backend that there is not", ["run", embeddedModel, "--backend", "abacus"], /Allowed choices are auto, cpu, reference/],
+  ])("%s, as a usage error", async (_what, args, message) => {
+    const { exitCode, stdout, stderr } = await thermocline(args);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
+    expect(stderr).toMatch(message);
+  });
+});

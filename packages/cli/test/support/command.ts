@@ -1,0 +1,38 @@
+/** Runs the built command as a child process. */
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { launcher } from "./paths.js";
+
+export interface CommandResult {
+  readonly exitCode: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export function start(...args: readonly string[]): ChildProcessWithoutNullStreams {
+  return spawn(process.execPath, [launcher, ...args]);
+}
+
+/** What a process wrote, and how it ended. */
+export async function finish(child: ChildProcessWithoutNullStreams): Promise<CommandResult> {
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
+  });
+  const exitCode = await new Promise<number | null>((resolve) => {
+    child.on("close", resolve);
+  });
+  return { exitCode, stdout, stderr };
+}
+
+/** With nothing, or a text, on stdin. */
+export function thermocline(args: readonly string[], input = ""): Promise<CommandResult> {
+  const child = start(...args);
+  // A command that refuses its arguments does not wait for its input.
+  child.stdin.on("error", () => {});
+  child.stdin.end(input);
+  return finish(child);
+}
