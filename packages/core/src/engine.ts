@@ -4,7 +4,6 @@ import {
   type BackendTraits,
   type DeviceId,
   type DeviceMemoryReport,
-  defaultSampling,
   type Engine,
   type EngineStatistics,
   type GenerateEvent,
@@ -14,63 +13,23 @@ import {
   type MemoryClass,
   type MemoryLedger,
   type ModelConfig,
-  type ModelSource,
   type Placement,
-  type SamplingParams,
   ThermoclineError,
   type Tokenizer,
 } from "@thermocline/spec";
+import { readModelConfig } from "./config/model-config.js";
+import { type EngineOptions, stepLimitsOf } from "./engine-options.js";
 import { Generation } from "./generation.js";
 import { draftModelGraph } from "./graph/model-graph.js";
 import type { StepLimits } from "./graph/step-limits.js";
 import { BlockAllocator } from "./kv-cache/block-allocator.js";
-import { readModelConfig } from "./model-config.js";
-import { type LoadProgress, ModelMemory } from "./model-memory.js";
-import { ModelRunner, type RunnerOptions } from "./model-runner.js";
+import { ModelMemory } from "./model-memory.js";
+import { ModelRunner } from "./model-runner.js";
 import { listOffloadUnits, placeOnOneDevice } from "./offload-units.js";
+import { checkedLogprobs, checkedSampling, checkedTokenIds } from "./request-checks.js";
 import { type Batch, Scheduler } from "./scheduling/scheduler.js";
 import { Sequence } from "./scheduling/sequence.js";
 import { createTokenizer } from "./tokenizer/index.js";
-
-const defaultMaxLogprobs = 20;
-
-export interface EngineOptions {
-  readonly source: ModelSource;
-  /** The first is the default device. The engine does not dispose them. */
-  readonly backends: readonly Backend[];
-  /** Where every unit lies; absent: everything on the first backend. */
-  readonly placement?: Placement;
-  readonly ledger: MemoryLedger;
-  /** Names the model in reservations; default: the model's name in the file. */
-  readonly owner?: string;
-  /** Tokens of one sequence; default: the model's, at most 4096. */
-  readonly contextLength?: number;
-  /** Sequences decoded together; more wait. Default 1. */
-  readonly maxSequences?: number;
-  /** Tokens in one step: the prefill chunk. Default 256. */
-  readonly maxBatchTokens?: number;
-  /** Tokens that the KV cache holds over all sequences; default: `contextLength` for each of `maxSequences`. */
-  readonly kvCacheTokens?: number;
-  /** Most likely tokens that a request may ask log-probabilities of. Default 20. */
-  readonly maxLogprobs?: number;
-  /** Default: from the source's vocabulary. */
-  readonly tokenizer?: Tokenizer;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: LoadProgress) => void;
-  readonly diagnostics?: EngineDiagnostics;
-}
-
-/** Switches for measuring and testing; none changes a result. */
-export interface EngineDiagnostics extends RunnerOptions {
-  /** Order in which KV blocks are handed out. */
-  readonly blockOrder?: (numBlocks: number) => readonly number[];
-  /** Fill the KV caches with NaN before the first step. */
-  readonly poisonKvCaches?: boolean;
-}
-
-const kvBlockSize = 32;
-const historyLength = 64;
-const defaultContextLength = 4096;
 
 export interface LoadedEngine extends Engine {
   readonly config: ModelConfig;
@@ -100,7 +59,7 @@ export async function createEngine(options: EngineOptions): Promise<LoadedEngine
     await memory.load(source, options);
     const runner = new ModelRunner(graph, memory, backends, limits, options.diagnostics);
     const used = [...graph.devices.keys()].map((device) => backends.get(device)!);
-    return new ModelEngine(config, limits, memory, runner, used, ledger, owner, options);
+    return new ModelEngine(config, limits, memory, runner, used, ledger, options);
   } catch (error) {
     memory[Symbol.dispose]();
     throw error;
@@ -124,7 +83,6 @@ class ModelEngine implements LoadedEngine {
     private readonly runner: ModelRunner,
     private readonly backends: readonly Backend[],
     private readonly ledger: MemoryLedger,
-    private readonly owner: string,
     options: EngineOptions,
   ) {
     const order = options.diagnostics?.blockOrder?.(limits.numBlocks);
@@ -169,8 +127,8 @@ class ModelEngine implements LoadedEngine {
   memory(): readonly DeviceMemoryReport[] {
     return this.backends.map(({ device }) => {
       const byteLengthByClass: Partial<Record<MemoryClass, number>> = {};
-      for (const reservation of this.ledger.report()) {
-        if (reservation.device !== device.id || reservation.owner !== this.owner) continue;
+      for (const reservation of this.modelMemory.reservations) {
+        if (reservation.device !== device.id) continue;
         byteLengthByClass[reservation.class] = (byteLengthByClass[reservation.class] ?? 0) + reservation.byteLength;
       }
       return { device: device.id, name: device.name, budgetBytes: this.ledger.budget(device.id), byteLengthByClass };
@@ -211,7 +169,7 @@ class ModelEngine implements LoadedEngine {
       );
     }
     const forcedTokenIds =
-      request.forcedTokenIds === undefined ? undefined : this.#checkedTokenIds("forcedTokenIds", request.forcedTokenIds);
+      request.forcedTokenIds === undefined ? undefined : checkedTokenIds("forcedTokenIds", request.forcedTokenIds, this.config.vocabSize);
     const wanted = forcedTokenIds?.length ?? request.maxTokens ?? Number.POSITIVE_INFINITY;
     if (!(wanted >= 1)) throw new InvalidRequestError("maxTokens", request.maxTokens, `is ${wanted}`, "ask for at least 1 token");
     const sequence = new Sequence(this.#nextSequenceId++, {
@@ -286,7 +244,7 @@ class ModelEngine implements LoadedEngine {
     const cure = "give a prompt of at least one token";
     if (typeof prompt !== "string") {
       if (prompt.length === 0) throw new InvalidRequestError("prompt", prompt, "is empty", cure);
-      return this.#checkedTokenIds("prompt", prompt);
+      return checkedTokenIds("prompt", prompt, this.config.vocabSize);
     }
     if (prompt === "") throw new InvalidRequestError("prompt", prompt, "is empty", cure);
     if (this.tokenizer === undefined) {
@@ -296,77 +254,6 @@ class ModelEngine implements LoadedEngine {
     }
     return this.tokenizer.encode(prompt, { addBos: this.#addBos });
   }
-
-  #checkedTokenIds(parameter: string, tokenIds: ArrayLike<number>): readonly number[] {
-    const { vocabSize } = this.config;
-    return Array.from(tokenIds, (id) => {
-      if (Number.isInteger(id) && id >= 0 && id < vocabSize) return id;
-      throw new InvalidRequestError(
-        parameter,
-        id,
-        `token id ${id} is outside the vocabulary of ${vocabSize}`,
-        "tokenize the text with this model's vocabulary",
-      );
-    });
-  }
-}
-
-function stepLimitsOf(options: EngineOptions, config: ModelConfig): StepLimits {
-  const whole = (name: "contextLength" | "maxSequences" | "maxBatchTokens" | "kvCacheTokens" | "maxLogprobs", fallback: number) => {
-    const value = options[name] ?? fallback;
-    if (Number.isSafeInteger(value) && value > 0) return value;
-    throw new InvalidRequestError(name, value, `is ${value}`, "give a positive whole number");
-  };
-  const contextLength = whole("contextLength", Math.min(config.contextLength, defaultContextLength));
-  if (contextLength > config.contextLength) {
-    throw new InvalidRequestError(
-      "contextLength",
-      contextLength,
-      `is ${contextLength}, the model was trained for ${config.contextLength}`,
-      `ask for at most ${config.contextLength}`,
-    );
-  }
-  const maxSequences = whole("maxSequences", 1);
-  const maxBatchTokens = Math.max(whole("maxBatchTokens", 256), maxSequences);
-  const maxBlocksPerSequence = Math.ceil(contextLength / kvBlockSize);
-  const numBlocks = Math.max(
-    maxBlocksPerSequence,
-    Math.ceil(whole("kvCacheTokens", maxBlocksPerSequence * kvBlockSize * maxSequences) / kvBlockSize),
-  );
-  const logprobColumns = Math.min(whole("maxLogprobs", defaultMaxLogprobs), config.vocabSize) + 1;
-  return {
-    maxBatchTokens,
-    maxSequences,
-    contextLength,
-    blockSize: kvBlockSize,
-    numBlocks,
-    maxBlocksPerSequence,
-    historyLength,
-    logprobColumns,
-  };
-}
-
-function checkedSampling(requested: Partial<SamplingParams> = {}): SamplingParams {
-  const sampling = { ...defaultSampling, seed: Math.floor(Math.random() * 0x100000000), ...requested };
-  const check = (name: keyof SamplingParams, holds: boolean, cure: string) => {
-    if (!holds) throw new InvalidRequestError(name, sampling[name], `is ${sampling[name]}`, cure);
-  };
-  check("temperature", sampling.temperature >= 0 && sampling.temperature < Number.POSITIVE_INFINITY, "give 0 or a positive number");
-  check("topK", Number.isInteger(sampling.topK) && sampling.topK >= 0, "give 0 (all) or a positive whole number");
-  check("topP", sampling.topP > 0 && sampling.topP <= 1, "give a number above 0, up to 1");
-  check("minP", sampling.minP >= 0 && sampling.minP < 1, "give a number from 0 to below 1");
-  check(
-    "repetitionPenalty",
-    sampling.repetitionPenalty > 0 && sampling.repetitionPenalty < Number.POSITIVE_INFINITY,
-    "give a positive number; 1 is none",
-  );
-  check("seed", Number.isInteger(sampling.seed), "give a whole number");
-  return { ...sampling, seed: sampling.seed | 0 };
-}
-
-function checkedLogprobs(logprobs: number | undefined, most: number): number | undefined {
-  if (logprobs === undefined || (Number.isInteger(logprobs) && logprobs >= 0 && logprobs <= most)) return logprobs;
-  throw new InvalidRequestError("logprobs", logprobs, `is ${logprobs}`, `ask for 0 to ${most}`);
 }
 
 function refuseUnknownDevices(placement: Placement, backends: ReadonlyMap<DeviceId, Backend>): void {

@@ -1,5 +1,6 @@
-export { createEngine, type EngineDiagnostics, type EngineOptions, type LoadedEngine } from "./engine.js";
-export { readModelConfig } from "./model-config.js";
+export { readModelConfig } from "./config/model-config.js";
+export { createEngine, type LoadedEngine } from "./engine.js";
+export type { EngineDiagnostics, EngineOptions } from "./engine-options.js";
 export type { LoadProgress } from "./model-memory.js";
 export { architectures } from "./models/registry.js";
 export { listOffloadUnits, placeOnOneDevice } from "./offload-units.js";

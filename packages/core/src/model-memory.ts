@@ -16,7 +16,7 @@ export interface LoadOptions {
 }
 
 export class ModelMemory implements Disposable {
-  readonly #reservations: readonly MemoryReservation[];
+  readonly reservations: readonly MemoryReservation[];
   readonly #buffers: DeviceBuffer[] = [];
   readonly #weights = new Map<string, { buffer: DeviceBuffer; byteOffset: number }>();
   readonly #kvCaches = new Map<string, { buffer: DeviceBuffer; keyByteLength: number }>();
@@ -31,7 +31,7 @@ export class ModelMemory implements Disposable {
     ledger: MemoryLedger,
     owner: string,
   ) {
-    this.#reservations = ledger.reserve(memoryRequestsOf(graph, owner));
+    this.reservations = ledger.reserve(memoryRequestsOf(graph, owner));
     try {
       this.host = graph.hostLayout.allocate();
       this.#allocate();
@@ -43,7 +43,7 @@ export class ModelMemory implements Disposable {
 
   #allocate(): void {
     const take = (memoryClass: MemoryReservation["class"], device: DeviceId, label?: string) =>
-      this.#reservations.find(
+      this.reservations.find(
         (reservation) =>
           reservation.class === memoryClass && reservation.device === device && (label === undefined || reservation.label === label),
       )!;
@@ -150,6 +150,6 @@ export class ModelMemory implements Disposable {
 
   [Symbol.dispose](): void {
     for (const buffer of this.#buffers.splice(0)) buffer[Symbol.dispose]();
-    for (const reservation of this.#reservations) reservation[Symbol.dispose]();
+    for (const reservation of this.reservations) reservation[Symbol.dispose]();
   }
 }

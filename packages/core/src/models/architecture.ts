@@ -1,8 +1,8 @@
 /** What an architecture is: how its config is read and how its graph is drafted. */
 import type { ModelConfig } from "@thermocline/spec";
+import type { ArchitectureMetadata } from "../config/architecture-metadata.js";
 import type { GraphDraft } from "../graph/graph-draft.js";
 import type { HeadOptions } from "../layers/head.js";
-import type { ArchitectureMetadata } from "../model-config.js";
 
 export interface Architecture {
   readonly name: string;

@@ -1,9 +1,10 @@
 /** Llama: pre-norm, rotary positions on interleaved pairs, grouped queries, gated feed-forward, tied or own output matrix. */
+
+import { readTransformerConfig } from "../config/transformer-config.js";
 import { draftAttention } from "../layers/attention.js";
 import { draftEmbedding } from "../layers/embedding.js";
 import { draftFeedForward } from "../layers/feed-forward.js";
 import { draftHead } from "../layers/head.js";
-import { readTransformerConfig } from "../model-config.js";
 import type { Architecture } from "./architecture.js";
 
 export const llama: Architecture = {

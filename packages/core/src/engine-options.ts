@@ -1,0 +1,88 @@
+/** What an engine is made from, and the limits of its steps that follow. */
+import {
+  type Backend,
+  InvalidRequestError,
+  type MemoryLedger,
+  type ModelConfig,
+  type ModelSource,
+  type Placement,
+  type Tokenizer,
+} from "@thermocline/spec";
+import type { StepLimits } from "./graph/step-limits.js";
+import type { LoadProgress } from "./model-memory.js";
+import type { RunnerOptions } from "./model-runner.js";
+
+const defaultMaxLogprobs = 20;
+const kvBlockSize = 32;
+const historyLength = 64;
+const defaultContextLength = 4096;
+
+export interface EngineOptions {
+  readonly source: ModelSource;
+  /** The first is the default device. The engine does not dispose them. */
+  readonly backends: readonly Backend[];
+  /** Where every unit lies; absent: everything on the first backend. */
+  readonly placement?: Placement;
+  readonly ledger: MemoryLedger;
+  /** Names the model in reservations; default: the model's name in the file. */
+  readonly owner?: string;
+  /** Tokens of one sequence; default: the model's, at most 4096. */
+  readonly contextLength?: number;
+  /** Sequences decoded together; more wait. Default 1. */
+  readonly maxSequences?: number;
+  /** Tokens in one step: the prefill chunk. Default 256. */
+  readonly maxBatchTokens?: number;
+  /** Tokens that the KV cache holds over all sequences; default: `contextLength` for each of `maxSequences`. */
+  readonly kvCacheTokens?: number;
+  /** Most likely tokens that a request may ask log-probabilities of. Default 20. */
+  readonly maxLogprobs?: number;
+  /** Default: from the source's vocabulary. */
+  readonly tokenizer?: Tokenizer;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: LoadProgress) => void;
+  readonly diagnostics?: EngineDiagnostics;
+}
+
+/** Switches for measuring and testing; none changes a result. */
+export interface EngineDiagnostics extends RunnerOptions {
+  /** Order in which KV blocks are handed out. */
+  readonly blockOrder?: (numBlocks: number) => readonly number[];
+  /** Fill the KV caches with NaN before the first step. */
+  readonly poisonKvCaches?: boolean;
+}
+
+/** @throws InvalidRequestError for an option that is no positive whole number, or a context longer than the model was trained for. */
+export function stepLimitsOf(options: EngineOptions, config: ModelConfig): StepLimits {
+  const whole = (name: "contextLength" | "maxSequences" | "maxBatchTokens" | "kvCacheTokens" | "maxLogprobs", fallback: number) => {
+    const value = options[name] ?? fallback;
+    if (Number.isSafeInteger(value) && value > 0) return value;
+    throw new InvalidRequestError(name, value, `is ${value}`, "give a positive whole number");
+  };
+  const contextLength = whole("contextLength", Math.min(config.contextLength, defaultContextLength));
+  if (contextLength > config.contextLength) {
+    throw new InvalidRequestError(
+      "contextLength",
+      contextLength,
+      `is ${contextLength}, the model was trained for ${config.contextLength}`,
+      `ask for at most ${config.contextLength}`,
+    );
+  }
+  const maxSequences = whole("maxSequences", 1);
+  const maxBatchTokens = Math.max(whole("maxBatchTokens", 256), maxSequences);
+  const maxBlocksPerSequence = Math.ceil(contextLength / kvBlockSize);
+  const numBlocks = Math.max(
+    maxBlocksPerSequence,
+    Math.ceil(whole("kvCacheTokens", maxBlocksPerSequence * kvBlockSize * maxSequences) / kvBlockSize),
+  );
+  const logprobColumns = Math.min(whole("maxLogprobs", defaultMaxLogprobs), config.vocabSize) + 1;
+  return {
+    maxBatchTokens,
+    maxSequences,
+    contextLength,
+    blockSize: kvBlockSize,
+    numBlocks,
+    maxBlocksPerSequence,
+    historyLength,
+    logprobColumns,
+  };
+}
