@@ -13,6 +13,8 @@ interface MatmulShape {
   readonly slices?: readonly TensorSlice[];
   /** normal: a backend that quantises activations to 8 bits errs visibly. integers: it does not, see below. */
   readonly activations: "normal" | "integers";
+  /** A NaN in this row of x: its outputs are NaN, those of other rows are not. */
+  readonly notANumberRow?: number;
 }
 
 const activationBlock = 32;
@@ -58,6 +60,7 @@ function matmulProblem(dtype: WeightDType, shape: MatmulShape): RowProblem {
   const numColumns = rows.length;
   const innerSize = keptIndices(shape.columns, 1, shape.slices).length;
   const x = makeActivations(random, innerSize, shape.activations);
+  if (shape.notANumberRow !== undefined) x[shape.notANumberRow * innerSize + 3] = Number.NaN;
   const bias = random.normals(numColumns);
   const expected = new Float64Array(maxBatchSize * numColumns);
   const tolerance = new Float64Array(expected.length);
@@ -109,8 +112,8 @@ function casesOf(dtype: WeightDType): OpCase[] {
   const { blockSize } = dtypes[dtype];
   /** At least `columns`, in whole blocks. */
   const whole = (columns: number) => Math.ceil(columns / blockSize) * blockSize;
-  const title = ({ rows, columns, bias, activations }: MatmulShape) =>
-    `[T, ${columns}] · [${rows}, ${columns}], ${activations}${bias ? ", bias" : ""}`;
+  const title = ({ rows, columns, bias, activations, notANumberRow }: MatmulShape) =>
+    `[T, ${columns}] · [${rows}, ${columns}], ${activations}${bias ? ", bias" : ""}${notANumberRow === undefined ? "" : ", a row with NaN"}`;
   const one = (shape: MatmulShape, layout: Parameters<typeof rowCase>[4] = {}) =>
     rowCase("matmul", dtype, title(shape), () => matmulProblem(dtype, shape), layout);
   const rowSlices: TensorSlice = {
@@ -138,6 +141,7 @@ function casesOf(dtype: WeightDType): OpCase[] {
     one({ rows: 16, columns: whole(64), activations: "normal" }),
     one({ rows: 33, columns: whole(100), activations: "integers", bias: true }),
     one({ rows: 33, columns: whole(100), activations: "normal", bias: true }),
+    one({ rows: 20, columns: whole(64), activations: "normal", notANumberRow: 1 }),
     one({ rows: 0, columns: whole(64), activations: "normal" }),
     one({ rows: 40, columns: whole(96), activations: "integers" }, { rowGap: 16 }),
     one({ rows: 100, columns: whole(1000), activations: "integers" }, { batches: [1, 17] }),
