@@ -88,9 +88,15 @@ function attend(shape: AttentionShape, data: AttentionData, row: number, head: n
     const slot = data.tables[sequence]![Math.floor(seen / blockSize)]! * blockSize + (seen % blockSize);
     const cacheShape = { numBlocks: data.numBlocks, numKvHeads, blockSize };
     const keyAt = cacheIndex(cacheShape, headDimK, slot, kvHead);
-    const products = Array.from(query, (value, i) => value * data.keys[keyAt + i]!);
-    const score = scale * products.reduce((sum, value) => sum + value, 0);
-    const scoreError = gamma(headDimK + 2) * scale * products.reduce((sum, value) => sum + Math.abs(value), 0);
+    let dot = 0;
+    let magnitude = 0;
+    for (let i = 0; i < headDimK; i++) {
+      const product = query[i]! * data.keys[keyAt + i]!;
+      dot += product;
+      magnitude += Math.abs(product);
+    }
+    const score = scale * dot;
+    const scoreError = gamma(headDimK + 2) * scale * magnitude;
     keysSeen.push({ score, scoreError, valueAt: cacheIndex(cacheShape, headDimV, slot, kvHead) });
   }
   const largest = Math.max(...keysSeen.map(({ score }) => score));
