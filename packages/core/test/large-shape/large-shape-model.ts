@@ -5,7 +5,12 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { cpuBackendAvailability } from "@thermocline/cpu-kernels";
-import { randomModelCachePath, writeRandomModel } from "../../../../bench/write-random-model.mjs";
+import { repositoryRoot } from "../support/golden.js";
+
+const run = promisify(execFile);
+/** The bench depends on this package, so its writer is started, not imported. */
+const writer = path.join(repositoryRoot, "bench/write-random-model.mjs");
+const cached = path.join(process.env.THERMOCLINE_CACHE || path.join(tmpdir(), "thermocline-bench"), "random-1.1b-q4_0.gguf");
 
 export interface LargeShapeModel extends Disposable {
   readonly path: string;
@@ -22,14 +27,13 @@ export function canMeasure(what: string): boolean {
 
 /** Q4_0. The small one is written to the temporary folder and removed with the model. */
 export async function openLargeShapeModel(what: string): Promise<LargeShapeModel> {
-  const cached = randomModelCachePath("1.1b");
   if (existsSync(cached)) {
     console.log(`${what}: on the 1.1b shape`);
     return { path: cached, shape: "1.1b", [Symbol.dispose]: () => {} };
   }
   const folder = mkdtempSync(path.join(tmpdir(), "thermocline-large-shape-"));
   const target = path.join(folder, "model.gguf");
-  await writeRandomModel({ path: target, shape: "150m" });
+  await run(process.execPath, [writer, "--shape", "150m", "--out", target]);
   console.log(`${what}: on the 150m shape; \`node bench/write-random-model.mjs\` makes the 1.1b one`);
   return { path: target, shape: "150m", [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
 }
@@ -41,7 +45,7 @@ export async function measureInProcess<Result>(
   nodeOptions: readonly string[] = [],
 ): Promise<Result> {
   const file = path.join(import.meta.dirname, script);
-  const { stdout } = await promisify(execFile)(process.execPath, [...nodeOptions, file, ...args], { timeout: 100_000 });
+  const { stdout } = await run(process.execPath, [...nodeOptions, file, ...args], { timeout: 100_000 });
   return JSON.parse(stdout.trim().split("\n").at(-1)!) as Result;
 }
 
