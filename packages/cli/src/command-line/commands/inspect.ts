@@ -13,6 +13,8 @@ export interface InspectOptions {
 /** Longer arrays are shown as their first elements. */
 const shownElements = 8;
 const shownCharacters = 100;
+/** Decimal digits that tell f32 values of metadata apart well enough for people. */
+const f32Digits = 7;
 
 export async function inspect(path: string, { tensors, json }: InspectOptions): Promise<void> {
   await interruptible(async (signal) => {
@@ -78,7 +80,10 @@ function toText(source: GgufSource, withTensors: boolean): string {
     ["tensors", tensorCount === 0 ? "none" : `${tensorCount} with ${parameterCount.toLocaleString("en")} parameters: ${dtypes.join(", ")}`],
     ["vocabulary", vocabulary ? `${vocabulary.model}${vocabulary.pre ? ` (${vocabulary.pre})` : ""}, ${vocabulary.size} tokens` : "none"],
   ];
-  const metadata = [...source.metadata].map(([key, value]) => [key, source.metadataTypes.get(key) ?? "", shownText(value)]);
+  const metadata = [...source.metadata].map(([key, value]) => {
+    const type = source.metadataTypes.get(key) ?? "";
+    return [key, type, shownText(value, type)];
+  });
   const sections = [formatTable(overview), formatTable([["metadata", "type", "value"], ...metadata])];
   if (withTensors) sections.push(formatTensors([...source.tensors.values()]));
   return sections.join("\n\n");
@@ -96,11 +101,14 @@ function formatTensors(infos: readonly TensorInfo[]): string {
 }
 
 /** One line: control characters escaped, long texts and arrays cut. */
-function shownText(value: unknown): string {
+function shownText(value: unknown, type: string): string {
   if (isArray(value)) {
-    const shown = Array.from({ length: Math.min(value.length, shownElements) }, (_, index) => shownText(value[index]));
+    const elementType = type.replace(/\[\]$/, "");
+    const shown = Array.from({ length: Math.min(value.length, shownElements) }, (_, index) => shownText(value[index], elementType));
     return value.length <= shownElements ? `[${shown.join(", ")}]` : `[${shown.join(", ")}, … ${value.length} elements]`;
   }
+  // 0.00001, which is meant, and not 0.000009999999747378752, which is stored.
+  if (type === "f32" && typeof value === "number") return String(Number(value.toPrecision(f32Digits)));
   if (typeof value !== "string") return String(value);
   const escaped = JSON.stringify(value);
   return escaped.length <= shownCharacters ? escaped : `${escaped.slice(0, shownCharacters)}… (${value.length} characters)`;
