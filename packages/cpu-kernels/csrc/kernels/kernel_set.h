@@ -1,0 +1,36 @@
+// Every kernel, for the vocabulary that was included before this file, as one KernelTable.
+#pragma once
+#include "attention.h"
+#include "elementwise.h"
+#include "embedding.h"
+#include "matmul.h"
+#include "norm.h"
+#include "rope.h"
+#include "sampling.h"
+
+namespace thermocline::THERMOCLINE_ISA {
+namespace {
+
+constexpr KernelTable make_kernel_table(const char* isa) {
+  return {
+      .isa = isa,
+      .embed = embed,
+      .gather_rows = gather_rows,
+      .rms_norm = rms_norm,
+      .layer_norm = layer_norm,
+      .matmul = matmul,
+      .rope = rope,
+      .store_kv = store_kv,
+      .attention = attention,
+      .activate = activate,
+      .add = add_tensors,
+      .softcap = softcap,
+      .sample = sample,
+      .top_logprobs = top_logprobs,
+      .fill = fill,
+      .copy = copy,
+  };
+}
+
+}  // namespace
+}  // namespace thermocline::THERMOCLINE_ISA
