@@ -235,38 +235,55 @@ export abstract class CommandEncoder implements Encoder {
 export function recordCommand(encoder: Encoder, command: Command): void {
   switch (command.op) {
     case "embed":
-      return encoder.embed(command.out, command.table, command.tokenIds);
+      encoder.embed(command.out, command.table, command.tokenIds);
+      break;
     case "gatherRows":
-      return encoder.gatherRows(command.out, command.x, command.rows);
+      encoder.gatherRows(command.out, command.x, command.rows);
+      break;
     case "rmsNorm":
-      return encoder.rmsNorm(command.out, command.x, command.weight, command.eps);
+      encoder.rmsNorm(command.out, command.x, command.weight, command.eps);
+      break;
     case "layerNorm":
-      return encoder.layerNorm(command.out, command.x, command.weight, command.bias, command.eps);
+      encoder.layerNorm(command.out, command.x, command.weight, command.bias, command.eps);
+      break;
     case "matmul":
-      return encoder.matmul(command.out, command.x, command.weight, command);
+      encoder.matmul(command.out, command.x, command.weight, command);
+      break;
     case "rope":
-      return encoder.rope(command.q, command.k, command.positions, command);
+      encoder.rope(command.q, command.k, command.positions, command);
+      break;
     case "storeKv":
-      return encoder.storeKv(command.k, command.v, command.keyCache, command.valueCache, command.slotMapping);
+      encoder.storeKv(command.k, command.v, command.keyCache, command.valueCache, command.slotMapping);
+      break;
     case "attention":
-      return encoder.attention(command.out, command.q, command);
+      encoder.attention(command.out, command.q, command);
+      break;
     case "activate":
-      return encoder.activate(command.out, command.gate, command.up, command.activation);
+      encoder.activate(command.out, command.gate, command.up, command.activation);
+      break;
     case "add":
-      return encoder.add(command.out, command.a, command.b);
+      encoder.add(command.out, command.a, command.b);
+      break;
     case "softcap":
-      return encoder.softcap(command.out, command.x, command.cap);
+      encoder.softcap(command.out, command.x, command.cap);
+      break;
     case "sample":
-      return encoder.sample(command.tokenIds, command.logits, command);
+      encoder.sample(command.tokenIds, command.logits, command);
+      break;
     case "topLogprobs":
-      return encoder.topLogprobs(command.ids, command.logprobs, command.logits, command.sampledTokenIds);
+      encoder.topLogprobs(command.ids, command.logprobs, command.logits, command.sampledTokenIds);
+      break;
     case "fill":
-      return encoder.fill(command.out, command.value);
+      encoder.fill(command.out, command.value);
+      break;
     case "copy":
-      return encoder.copy(command.to, command.from);
+      encoder.copy(command.to, command.from);
+      break;
     case "signal":
-      return encoder.signal(command.signal);
+      encoder.signal(command.signal);
+      break;
     case "wait":
-      return encoder.wait(command.signal);
+      encoder.wait(command.signal);
+      break;
   }
 }
