@@ -99,14 +99,14 @@ const cases: readonly [what: string, args: () => readonly string[], code: string
   ["a request without tokens", () => ["logprobs", embeddedModel], "invalid-request", /promptTokenIds: is no array/, '{"steps":1,"top":1}'],
   [
     "a token id outside the vocabulary",
-    () => ["logprobs", embeddedModel],
+    () => ["logprobs", embeddedModel, "--backend", "reference"],
     "invalid-request",
     /token id 32000 is outside/,
     '{"promptTokenIds":[32000],"steps":1,"top":1}',
   ],
   [
     "more steps than the context holds",
-    () => ["logprobs", embeddedModel],
+    () => ["logprobs", embeddedModel, "--backend", "reference"],
     "invalid-request",
     /the context of 256 holds 255 more/,
     '{"promptTokenIds":[1],"steps":256,"top":1}',

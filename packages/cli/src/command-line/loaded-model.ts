@@ -23,7 +23,7 @@ export async function withModel<Result>(
       trace,
       signal,
       onProgress: bar?.update,
-      onNotice: (notice) => writeNotice(`note: ${notice}`),
+      onNotice: (notice) => writeNotice(options.json ? JSON.stringify({ notice }) : `note: ${notice}`),
     });
   } finally {
     bar?.clear();
