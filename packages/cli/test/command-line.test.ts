@@ -87,6 +87,21 @@ describe("run", () => {
     expect(stderr).toMatch(/^reference:0 .*Reference, JavaScript$/m);
   });
 
+  it("goes on with the reference backend where the addon is missing, and says so, unless the CPU was asked for", async () => {
+    const env = { THERMOCLINE_CPU_BINDING: inFolder("none.node") };
+    const tiny = ["run", tinyPath, "--prompt", "a", "--max-tokens", "3", "--temperature", "0", "--ignore-eos"];
+    const [fallback, reference, refused] = await Promise.all([
+      thermocline(tiny, "", env),
+      thermocline([...tiny, "--backend", "reference"], "", env),
+      thermocline([...tiny, "--backend", "cpu"], "", env),
+    ]);
+    expect(fallback).toMatchObject({ exitCode: 0, stdout: reference.stdout });
+    expect(fallback.stderr).toMatch(/^note: the CPU addon is not available, [^\n]+\n$/);
+    expect(reference.stderr).toBe("");
+    expect(refused).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(refused.stderr).toMatch(/^error: backend cpu is not available: .*none\.node/);
+  });
+
   it("stops at Ctrl-C with exit code 130", async () => {
     const child = start("run", embeddedModel, "--backend", "reference", "--prompt", "Once upon a time", "--ignore-eos");
     const finished = finish(child);

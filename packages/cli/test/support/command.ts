@@ -29,8 +29,8 @@ export async function finish(child: ChildProcessWithoutNullStreams): Promise<Com
 }
 
 /** With nothing, or a text, on stdin. */
-export function thermocline(args: readonly string[], input = ""): Promise<CommandResult> {
-  const child = start(...args);
+export function thermocline(args: readonly string[], input = "", env: NodeJS.ProcessEnv = {}): Promise<CommandResult> {
+  const child = spawn(process.execPath, [launcher, ...args], { env: { ...process.env, ...env } });
   // A command that refuses its arguments does not wait for its input.
   child.stdin.on("error", () => {});
   child.stdin.end(input);
