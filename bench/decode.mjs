@@ -14,7 +14,7 @@ import { openGguf } from "@thermocline/loader-gguf";
 import { InvalidRequestError, ThermoclineError } from "@thermocline/spec";
 import { runAsCommand } from "./command-line.mjs";
 import { compareGreedyText } from "./greedy-text.mjs";
-import { loadAverage, machineConditions, machineName } from "./machine.mjs";
+import { buildIdentity, loadAverage, machineConditions, machineName } from "./machine.mjs";
 import { installPeer, peerVersion } from "./peer.mjs";
 import { modelShapes, randomModelPath } from "./write-random-model.mjs";
 
@@ -100,7 +100,7 @@ async function measureInTurns(rounds, cells) {
  */
 export async function measureDecode({ shape, rounds, numTokens, promptTokens, threads }) {
   const modelPath = await randomModelPath(shape);
-  const conditions = { ...machineConditions(), loadAverageAtStart: loadAverage() };
+  const conditions = { ...machineConditions(), buildSha256: buildIdentity(), loadAverageAtStart: loadAverage() };
   const base = { modelPath, contextLength: 512, promptTokens, numTokens };
   /** @param {Job} job */
   const ours = (job) => measureApart("measure-thermocline.mjs", [JSON.stringify(job)]);
@@ -157,6 +157,9 @@ export async function measureDecode({ shape, rounds, numTokens, promptTokens, th
     batch: () =>
       ours({ ...base, kind: "batch", threads: mostThreads, promptTokens: 16, numTokens: 24, numSequences: 16, prefillTokens: 256 }),
   });
+
+  if (buildIdentity() !== conditions.buildSha256)
+    throw new MeasurementFailedError("the packages were built again while they were measured", "measure again and leave them alone");
 
   const names = Object.keys(firstTexts);
   const equalTokensWithPeer = peer === undefined ? undefined : commonPrefix(firstTexts[names[0]], firstTexts[names[1]]);

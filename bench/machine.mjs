@@ -1,7 +1,9 @@
 /** The conditions of a measurement. */
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, release, totalmem } from "node:os";
+import path from "node:path";
 
 /** Names a machine by its processor and their number; two machines of a kind share a name. */
 export function machineName() {
@@ -51,4 +53,15 @@ function commit() {
   } catch {
     return "unknown";
   }
+}
+
+/** SHA-256 over the built files of this engine that a measuring process loads: the same before and after, or the run mixes two builds. */
+export function buildIdentity() {
+  const packages = path.resolve(import.meta.dirname, "../packages");
+  const folders = ["spec/dist", "loader-gguf/dist", "core/dist", "cpu-kernels/dist", "cpu-kernels/build/Release"];
+  const hash = createHash("sha256");
+  for (const folder of folders.map((name) => path.join(packages, name)).filter((name) => existsSync(name))) {
+    for (const file of readdirSync(folder).sort()) if (/\.(js|node)$/.test(file)) hash.update(readFileSync(path.join(folder, file)));
+  }
+  return hash.digest("hex");
 }
