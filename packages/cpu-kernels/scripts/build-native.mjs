@@ -7,12 +7,12 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const packageRoot = dirname(dirname(fileURLToPath(import.meta.url)));
-export const generatedDirectory = join(packageRoot, "build", "generated");
+const generatedDirectory = join(packageRoot, "build", "generated");
 
 const runs = (command) => spawnSync(command, ["--version"], { stdio: "ignore" }).status === 0;
 
 /** Ninja where there is one, else make. */
-export const generator = () => (runs("ninja") ? "Ninja" : "Unix Makefiles");
+const generator = () => (runs("ninja") ? "Ninja" : "Unix Makefiles");
 
 /** Names what is missing, or undefined when the addon can be built. */
 export function missingTool() {

@@ -1,16 +1,16 @@
 // Runs the native code under sanitizers: the harnesses of test/native under ASan with UBSan and under TSan, then this package's tests on an
 // addon built with ASan and UBSan. Leaks are looked for in the harnesses only: Node itself keeps memory until it ends.
-// Usage: node scripts/sanitize.mjs [address|thread|addon]...      (without arguments: all three)
+// Usage: node scripts/sanitize.mjs [address|thread|addon]...      (without arguments: all three; `addon` uses the build of `address`)
 import { spawnSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
-import { compileAddon, findAddon, generatedDirectory, generateHeader, generator, missingTool, packageRoot } from "./build-native.mjs";
+import { dirname, join } from "node:path";
+import { compileAddon, findAddon, generateHeader, missingTool, packageRoot } from "./build-native.mjs";
 
 const checks = ["runtime_check", "kernel_check"];
 const sanitizers = { address: "address,undefined", thread: "thread" };
 const options = {
-  ASAN_OPTIONS: "detect_leaks=1:halt_on_error=1",
+  // A refused allocation is an answer that the code under test handles.
+  ASAN_OPTIONS: "detect_leaks=1:halt_on_error=1:allocator_may_return_null=1",
   UBSAN_OPTIONS: "print_stacktrace=1:halt_on_error=1",
   TSAN_OPTIONS: "halt_on_error=1:second_deadlock_stack=1",
 };
@@ -21,14 +21,19 @@ function run(label, command, args, env = {}) {
   if (status !== 0) throw new Error(`${label} failed with ${signal ?? `exit status ${status}`}`);
 }
 
+const buildDirectory = (name) => join(packageRoot, "build", "sanitize", name);
+
+/** Harnesses, and where `addon` says so the addon beside them, so that the kernels are compiled once a sanitizer. */
+function build(name, addon) {
+  const definitions = { THERMOCLINE_HARNESS: "ON", THERMOCLINE_ADDON: addon ? "ON" : "OFF", THERMOCLINE_SANITIZE: sanitizers[name] };
+  console.log(`sanitize: build with ${sanitizers[name]}`);
+  const { status, output } = compileAddon(buildDirectory(name), definitions);
+  if (status !== 0) throw new Error(`the build with ${sanitizers[name]} failed\n${output}`);
+}
+
 function checkHarnesses(name) {
-  const directory = join(packageRoot, "build", "sanitize", name);
-  mkdirSync(directory, { recursive: true });
-  const definitions = ["THERMOCLINE_ADDON=OFF", "THERMOCLINE_HARNESS=ON", `THERMOCLINE_SANITIZE=${sanitizers[name]}`];
-  const configure = ["-S", packageRoot, "-B", directory, "-G", generator(), ...definitions.map((definition) => `-D${definition}`)];
-  run(`configure ${name}`, "cmake", [...configure, `-DTHERMOCLINE_GENERATED=${generatedDirectory}`]);
-  run(`build ${name}`, "cmake", ["--build", directory, "--parallel", "2"]);
-  for (const check of checks) run(`${check} with ${sanitizers[name]}`, join(directory, check), [], options);
+  build(name, name === "address");
+  for (const check of checks) run(`${check} with ${sanitizers[name]}`, join(buildDirectory(name), check), [], options);
 }
 
 /** The runtime library that has to be there before Node's own allocations. */
@@ -39,14 +44,13 @@ function runtimeLibrary(name) {
 }
 
 function checkAddon() {
-  const directory = join(packageRoot, "build", "sanitize", "addon");
-  const { status, output } = compileAddon(directory, { THERMOCLINE_SANITIZE: sanitizers.address });
-  const addon = findAddon(directory);
-  if (status !== 0 || addon === undefined) throw new Error(`the sanitized addon could not be compiled\n${output}`);
-  const vitest = createRequire(import.meta.url).resolve("vitest/vitest.mjs");
+  build("address", true);
+  const addon = findAddon(buildDirectory("address"));
+  if (addon === undefined) throw new Error("the build with sanitizers left no addon");
+  const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
   run("vitest with address,undefined", process.execPath, [vitest, "run", "--no-file-parallelism"], {
     ...options,
-    ASAN_OPTIONS: "detect_leaks=0:halt_on_error=1",
+    ASAN_OPTIONS: "detect_leaks=0:halt_on_error=1:allocator_may_return_null=1",
     LD_PRELOAD: ["libasan.so", "libubsan.so"].map(runtimeLibrary).join(":"),
     THERMOCLINE_CPU_BINDING: addon,
   });
