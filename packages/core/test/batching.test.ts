@@ -1,7 +1,7 @@
 /** Kernels are batch-invariant: what is served beside a sequence, how its prompt is cut and where its blocks lie changes no bit. */
 import { cpuBackendAvailability, createCpuBackend, supportedIsas } from "@thermocline/cpu-kernels";
 import { createReferenceBackend } from "@thermocline/cpu-kernels/reference";
-import type { Backend } from "@thermocline/spec";
+import type { Backend, GenerateRequest, ModelSource } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
 import type { EngineOptions } from "../src/index.js";
 import {
@@ -13,6 +13,7 @@ import {
   openEmbeddedModel,
   shuffled,
 } from "./support/embedded-model.js";
+import { openTinyModel, tinyPrompt } from "./support/tiny-model.js";
 
 const prompts = [
   "Once upon a time",
@@ -24,17 +25,28 @@ const prompts = [
   "In the sea lived a whale who",
   "Mom said:",
 ];
-const requests = Array.from({ length: 16 }, (_, index) => ({
-  prompt: `${prompts[index % prompts.length]}${" very".repeat(index)}`,
-  maxTokens: 6 + (index % 5) * 4,
-  sampling: index % 3 === 0 ? greedy : { temperature: 0.9, topK: 50, seed: index },
-  logprobs: 3,
-}));
 
-async function serve(backend: Backend, together: boolean, options: Partial<EngineOptions>): Promise<readonly Completion[]> {
-  await using source = await openEmbeddedModel();
+interface TestModel {
+  readonly open: () => Promise<ModelSource>;
+  readonly promptOf: (index: number) => GenerateRequest["prompt"];
+}
+const embedded: TestModel = { open: openEmbeddedModel, promptOf: (index) => `${prompts[index % prompts.length]}${" very".repeat(index)}` };
+// The oracle takes its time, so it gets a smaller model.
+const tiny: TestModel = { open: () => openTinyModel(), promptOf: (index) => tinyPrompt(1 + 2 * index, 1 + index) };
+
+const requestsOf = ({ promptOf }: TestModel): readonly GenerateRequest[] =>
+  Array.from({ length: 16 }, (_, index) => ({
+    prompt: promptOf(index),
+    maxTokens: 6 + (index % 5) * 4,
+    sampling: index % 3 === 0 ? greedy : { temperature: 0.9, topK: 50, seed: index },
+    logprobs: 3,
+  }));
+
+async function serve(model: TestModel, backend: Backend, together: boolean, options: Partial<EngineOptions>): Promise<readonly Completion[]> {
+  await using source = await model.open();
   await using engine = await createTestEngine(source, [backend], options);
-  if (together) return Promise.all(requests.map((request) => complete(engine, request)));
+  const requests = requestsOf(model);
+  if (together) return await Promise.all(requests.map((request) => complete(engine, request)));
   const completions: Completion[] = [];
   for (const request of requests) completions.push(await complete(engine, request));
   return completions;
@@ -54,6 +66,7 @@ const makers: Record<string, () => Backend> = {
 };
 
 describe.each(Object.keys(makers))("sixteen sequences together on %s", (name) => {
+  const model = name === "reference" ? tiny : embedded;
   const poisonKvCaches = true;
   const poisonDeadActivations = true;
 
@@ -61,17 +74,17 @@ describe.each(Object.keys(makers))("sixteen sequences together on %s", (name) =>
     const random = createRandom(5);
     const diagnostics = { poisonKvCaches, poisonDeadActivations, blockOrder: (numBlocks: number) => shuffled(numBlocks, random) };
     await using backend = makers[name]!();
-    const alone = await serve(backend, false, {});
-    const together = await serve(backend, true, { maxSequences: 16, maxBatchTokens: 24, diagnostics });
+    const alone = await serve(model, backend, false, {});
+    const together = await serve(model, backend, true, { maxSequences: 16, maxBatchTokens: 24, diagnostics });
     expect(bitsOf(together)).toEqual(bitsOf(alone));
     expect(together.every(({ tokenIds }) => tokenIds.length > 0)).toBe(true);
   });
 
   it("are bit-equal when blocks run out and sequences are computed again", async () => {
     await using backend = makers[name]!();
-    const roomy = await serve(backend, true, { maxSequences: 16 });
+    const roomy = await serve(model, backend, true, { maxSequences: 16 });
     // Room for two and a half sequences of the longest kind.
-    const tight = await serve(backend, true, {
+    const tight = await serve(model, backend, true, {
       maxSequences: 16,
       kvCacheTokens: 160,
       contextLength: 64,

@@ -1,10 +1,11 @@
+import { cpuBackendAvailability, createCpuBackend } from "@thermocline/cpu-kernels";
 import { createReferenceBackend } from "@thermocline/cpu-kernels/reference";
 import { createMemoryLedger, InsufficientMemoryError, InvalidRequestError } from "@thermocline/spec";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { LoadedEngine } from "../src/index.js";
 import { complete, createTestEngine, greedy, ledgerFor, openEmbeddedModel } from "./support/embedded-model.js";
 
-const backend = createReferenceBackend();
+const backend = cpuBackendAvailability().available ? createCpuBackend({ threads: 2 }) : createReferenceBackend();
 const ledger = ledgerFor(backend);
 const sourcePromise = openEmbeddedModel();
 let engine: LoadedEngine;

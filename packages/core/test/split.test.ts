@@ -14,6 +14,7 @@ import {
 import { describe, expect, it } from "vitest";
 import { listOffloadUnits, readModelConfig } from "../src/index.js";
 import { complete, createRandom, createTestEngine, greedy, ledgerFor, openEmbeddedModel } from "./support/embedded-model.js";
+import { openTinyModel, tinyPrompt } from "./support/tiny-model.js";
 
 type Random = (n: number) => number;
 
@@ -33,10 +34,11 @@ function dealRows(count: number, blockSize: number, devices: readonly DeviceId[]
   return parts.length === 1 ? [{ device: parts[0]!.device }] : parts;
 }
 
-function randomPlacement(source: ModelSource, devices: readonly DeviceId[], random: Random): Placement {
+function randomPlacement(source: ModelSource, devices: readonly DeviceId[], random: Random, kept: readonly string[]): Placement {
   const units = listOffloadUnits(source, readModelConfig(source));
   return new Map(
     units.map((unit) => {
+      if (kept.includes(unit.id)) return [unit.id, [{ device: devices[0]! }]];
       if (unit.rows === undefined || random(4) === 0) return [unit.id, [{ device: devices[random(devices.length)]! }]];
       const among = random(2) === 0 ? devices : devices.slice(0, 2);
       return [unit.id, dealRows(unit.rows.count, unit.rows.blockSize, among, random)];
@@ -44,8 +46,19 @@ function randomPlacement(source: ModelSource, devices: readonly DeviceId[], rand
   );
 }
 
-const prompt = "Once upon a time there was";
-const request = { prompt, sampling: greedy, logprobs: 8, maxTokens: 20 } as const;
+interface SplitTest {
+  readonly open: () => Promise<ModelSource>;
+  readonly prompt: string | readonly number[];
+  readonly steps: number;
+  /** Cancellations and faults that must have happened, so that the test has shown something. */
+  readonly atLeast: number;
+  /** Units that stay on the first device: too much work for the oracle. */
+  readonly kept: readonly string[];
+}
+const splitTests: Record<string, SplitTest> = {
+  "of random weights": { open: () => openTinyModel(), prompt: tinyPrompt(7, 3), steps: 1000, atLeast: 5, kept: [] },
+  "that tells stories": { open: openEmbeddedModel, prompt: "Once upon a time there was", steps: 80, atLeast: 1, kept: ["head", "embedding"] },
+};
 const logprobsOf = (completion: Awaited<ReturnType<typeof complete>>): readonly TokenLogprobs[] =>
   completion.events.flatMap((event) => (event.type === "text-delta" ? (event.logprobs ?? []) : []));
 
@@ -85,13 +98,16 @@ function createDevices(): readonly Backend[] {
     : [createReferenceBackend({ id: "reference:0" }), createReferenceBackend({ id: "reference:1" })];
 }
 
-describe("a split model", () => {
-  it("tells the dense story or a typed error over 1,000 steps of random plans, cancellations and faults, and keeps no byte", async () => {
+describe.each(Object.keys(splitTests))("a split model %s", (name) => {
+  const { open, prompt, steps: wantedSteps, atLeast, kept } = splitTests[name]!;
+  const request = { prompt, sampling: greedy, logprobs: 8, maxTokens: 20 } as const;
+
+  it("gives the dense text or a typed error over random plans, cancellations and faults, and keeps no byte", async () => {
     const random = createRandom(20);
     const backends = createDevices();
     const devices = backends.map(({ device }) => device.id);
     const ledger = ledgerFor(...backends);
-    await using source = await openEmbeddedModel();
+    await using source = await open();
     let dense: readonly TokenLogprobs[];
     {
       await using engine = await createTestEngine(source, [backends[0]!], { ledger });
@@ -100,20 +116,21 @@ describe("a split model", () => {
 
     const agreement: Agreement = { steps: 0, nearTies: 0 };
     const seen = { cancelled: 0, faults: 0 };
+    let stepMs = 5;
     let steps = 0;
-    for (let trial = 0; steps < 1000; trial++) {
+    for (let trial = 0; steps < wantedSteps; trial++) {
       const faultAt = trial % 3 === 1 ? 1 + random(20) : 0;
       const fault = { device: devices[random(devices.length)]!, commandIndex: random(1000) };
       const engine = await createTestEngine(source, backends, {
         ledger,
-        placement: randomPlacement(source, devices, random),
+        placement: randomPlacement(source, devices, random, kept),
         diagnostics: { poisonKvCaches: true, poisonDeadActivations: true, faultOfStep: (step) => (step === faultAt ? fault : undefined) },
       });
       try {
         if (trial % 3 === 2) {
           // Leave in the middle of a step, at any moment of it.
           const controller = new AbortController();
-          setTimeout(() => controller.abort(), random(60));
+          setTimeout(() => controller.abort(), random(stepMs * 12));
           const aborted = await complete(engine, request, controller.signal);
           expectAgreement(dense, logprobsOf(aborted), agreement);
           if (aborted.end.reason === "abort") seen.cancelled++;
@@ -130,7 +147,9 @@ describe("a split model", () => {
             seen.faults++;
           }
         }
-        expectAgreement(dense, logprobsOf(await complete(engine, request)), agreement);
+        const whole = await complete(engine, request);
+        expectAgreement(dense, logprobsOf(whole), agreement);
+        stepMs = Math.ceil(whole.end.usage.decodeMs / 20);
         steps += engine.statistics().steps;
         expect(engine.statistics().awaits).toBe(engine.statistics().steps);
       } finally {
@@ -143,8 +162,9 @@ describe("a split model", () => {
     console.log(
       `split: ${steps} steps, ${agreement.steps} compared, ${agreement.nearTies} near ties, ${seen.cancelled} cancelled, ${seen.faults} faults`,
     );
-    expect(seen.cancelled).toBeGreaterThan(3);
-    expect(seen.faults).toBeGreaterThan(3);
-    expect(agreement.nearTies).toBeLessThan(0.02 * agreement.steps);
+    expect(seen.cancelled).toBeGreaterThanOrEqual(atLeast);
+    expect(seen.faults).toBeGreaterThanOrEqual(atLeast);
+    // Texts that part at a near tie are not compared any further: most of the steps must have been.
+    expect(agreement.steps).toBeGreaterThan(steps / 2);
   }, 180_000);
 });
