@@ -42,7 +42,12 @@ const requestsOf = ({ promptOf }: TestModel): readonly GenerateRequest[] =>
     logprobs: 3,
   }));
 
-async function serve(model: TestModel, backend: Backend, together: boolean, options: Partial<EngineOptions>): Promise<readonly Completion[]> {
+async function serve(
+  model: TestModel,
+  backend: Backend,
+  together: boolean,
+  options: Partial<EngineOptions>,
+): Promise<readonly Completion[]> {
   await using source = await model.open();
   await using engine = await createTestEngine(source, [backend], options);
   const requests = requestsOf(model);

@@ -57,7 +57,13 @@ interface SplitTest {
 }
 const splitTests: Record<string, SplitTest> = {
   "of random weights": { open: () => openTinyModel(), prompt: tinyPrompt(7, 3), steps: 1000, atLeast: 5, kept: [] },
-  "that tells stories": { open: openEmbeddedModel, prompt: "Once upon a time there was", steps: 80, atLeast: 1, kept: ["head", "embedding"] },
+  "that tells stories": {
+    open: openEmbeddedModel,
+    prompt: "Once upon a time there was",
+    steps: 80,
+    atLeast: 1,
+    kept: ["head", "embedding"],
+  },
 };
 const logprobsOf = (completion: Awaited<ReturnType<typeof complete>>): readonly TokenLogprobs[] =>
   completion.events.flatMap((event) => (event.type === "text-delta" ? (event.logprobs ?? []) : []));

@@ -34,7 +34,8 @@ export function openTinyModel(seed = 1): Promise<ModelSource> {
     const scale = gain * Math.sqrt(3 / columns);
     return { name, dtype: "q8_0", shape: [rows, columns], data: randomBlocks(rows * columns, scale, random) } as const;
   };
-  const norm = (name: string) => ({ name, dtype: "f32", shape: [hiddenSize], data: new Uint8Array(new Float32Array(hiddenSize).fill(1).buffer) }) as const;
+  const norm = (name: string) =>
+    ({ name, dtype: "f32", shape: [hiddenSize], data: new Uint8Array(new Float32Array(hiddenSize).fill(1).buffer) }) as const;
   const kvSize = (hiddenSize / numHeads) * numKvHeads;
   const layers = Array.from({ length: numLayers }, (_, layer) => [
     norm(`blk.${layer}.attn_norm.weight`),
