@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -14,8 +15,10 @@
 namespace thermocline {
 namespace {
 
-constexpr size_t piece_bytes = size_t{4} << 20;
+// Below the size from which a buffer asks for huge pages.
+constexpr size_t piece_bytes = size_t{2} << 20;
 constexpr int64_t progress_interval_ns = 30'000'000;
+constexpr std::chrono::milliseconds staging_idle_time{50};
 
 int64_t count_of(const std::vector<int64_t>& ranges) {
   int64_t count = 0;
@@ -145,8 +148,10 @@ void WeightStore::loop() {
     {
       std::unique_lock lock(mutex_);
       running_.reset();
-      if (requests_.empty()) std::vector<std::byte>().swap(staging_);
-      request_added_.wait(lock, [this] { return stopping_ || !requests_.empty(); });
+      const auto is_due = [this] { return stopping_ || !requests_.empty(); };
+      // The tensors of a model come one by one: only a real pause gives the staging memory back.
+      if (!request_added_.wait_for(lock, staging_idle_time, is_due)) staging_.reset();
+      request_added_.wait(lock, is_due);
       if (requests_.empty()) return;
       request = std::move(requests_.front());
       requests_.pop_front();
@@ -199,14 +204,20 @@ LoadReport WeightStore::read_pieces(int file, LoadRequest& request) {
   // Whole groups of rows, because packing interleaves them; one group at least, however long a row is.
   const int64_t piece_groups = row_bytes == 0 ? 1 : static_cast<int64_t>(piece_bytes / row_bytes) / rows_per_group;
   const int64_t piece_rows = std::min(num_rows, std::max<int64_t>(1, piece_groups) * rows_per_group);
-  staging_.resize(std::max(staging_.size(), static_cast<size_t>(piece_rows) * row_bytes));
 
   LoadReport report;
+  const size_t staging_bytes = std::max(piece_bytes, static_cast<size_t>(piece_rows) * row_bytes);
+  if (!staging_ || staging_->byte_length() < staging_bytes) staging_ = Buffer::allocate(staging_bytes, nullptr);
+  if (!staging_) {
+    report.outcome = LoadOutcome::read_failed;
+    report.error_number = ENOMEM;
+    return report;
+  }
   uint64_t unreported_bytes = 0;
   int64_t reported_ns = monotonic_ns();
   for (int64_t first = 0; first < num_rows && report.outcome == LoadOutcome::completed; first += piece_rows) {
     const int64_t count = std::min(piece_rows, num_rows - first);
-    std::byte* into = staging_.data();
+    std::byte* into = staging_->data();
     const bool complete = for_each_run(slices.row_ranges, first, count, [&](int64_t file_row, int64_t rows) {
       if (request.cancelled.load()) {
         report.outcome = LoadOutcome::cancelled;
@@ -224,7 +235,7 @@ LoadReport WeightStore::read_pieces(int file, LoadRequest& request) {
       if (static_cast<size_t>(got) < length) report.outcome = LoadOutcome::truncated;
       return report.outcome == LoadOutcome::completed;
     });
-    if (complete) store_rows(slices, first, count, staging_.data(), request.buffer->data() + request.byte_offset);
+    if (complete) store_rows(slices, first, count, staging_->data(), request.buffer->data() + request.byte_offset);
     const int64_t now_ns = monotonic_ns();
     if (now_ns - reported_ns >= progress_interval_ns) {
       events_.progress(request.id, std::exchange(unreported_bytes, 0));

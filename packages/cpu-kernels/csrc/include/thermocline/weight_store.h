@@ -90,7 +90,7 @@ class WeightStore {
   std::deque<std::shared_ptr<LoadRequest>> requests_;
   std::shared_ptr<LoadRequest> running_;
   bool stopping_ = false;
-  std::vector<std::byte> staging_;
+  std::shared_ptr<Buffer> staging_;
   std::thread thread_;
 };
 
