@@ -11,7 +11,8 @@ const planPath = inRepository("models/stories15M-split.plan.json");
 
 const prompt = "Once upon a time, a little lake";
 // The model was trained on many stories in a row and begins the next one when the first has ended.
-const request = { prompt, maxTokens: 200, sampling: { temperature: 0 }, stop: ["Once upon a time"] };
+// Log-probabilities tell how near two tokens were, should the stories part.
+const request = { prompt, maxTokens: 200, sampling: { temperature: 0 }, stop: ["Once upon a time"], logprobs: 2 };
 
 const plan = JSON.parse(await readFile(planPath, "utf8"));
 const { available } = cpuBackendAvailability();
@@ -38,7 +39,7 @@ console.log(`       first token after   then`);
 for (const [name, { usage }] of Object.entries({ whole: dense, split })) {
   console.log(`${name}  ${usage.timeToFirstTokenMs.toFixed(1).padStart(14)} ms   ${tokensPerSecond(usage).toFixed(1)} tok/s`);
 }
-console.log(`\n${compare(dense.text, split.text)}`);
+console.log(`\n${compare(dense, split)}`);
 console.log(describeOverlap(split.statistics));
 
 async function tell(title, options) {
@@ -46,7 +47,7 @@ async function tell(title, options) {
   const model = await open(modelPath, options);
   try {
     process.stdout.write(prompt);
-    const told = { text: "", usage: undefined, statistics: undefined };
+    const told = { text: "", steps: [], usage: undefined, statistics: undefined };
     for await (const event of model.generate(request)) {
       if (event.type === "end") {
         told.usage = event.usage;
@@ -54,6 +55,7 @@ async function tell(title, options) {
       }
       process.stdout.write(event.text);
       told.text += event.text;
+      told.steps.push(...(event.logprobs ?? []));
     }
     told.statistics = model.statistics();
     console.log(`\n\n${formatMemory(model.memory())}`);
@@ -69,12 +71,12 @@ function tokensPerSecond({ completionTokens, decodeMs }) {
 
 /** Devices round differently, so that greedy texts may part where two tokens are almost equally likely. */
 function compare(whole, split) {
-  if (whole === split) return "The two stories are the same, letter by letter.";
-  let same = 0;
-  while (same < whole.length && whole[same] === split[same]) same++;
+  if (whole.text === split.text) return "The two stories are the same, letter by letter.";
+  const parting = whole.steps.findIndex(({ tokenId }, step) => split.steps[step]?.tokenId !== tokenId);
+  const margin = ({ top }) => (top[0][1] - top[1][1]).toFixed(3);
   return (
-    `The two stories are the same for ${same} of ${whole.length} characters and part at "…${whole.slice(Math.max(0, same - 20), same)}": ` +
-    "the backends round differently, and there two tokens were almost equally likely."
+    `The two stories are the same for ${parting} tokens and part where the two likeliest tokens were ${margin(whole.steps[parting])} nats apart ` +
+    `for the whole model, ${margin(split.steps[parting])} for the split one: the backends round differently.`
   );
 }
 
@@ -84,7 +86,7 @@ function describeOverlap({ overlap, steps }) {
   const numParts = steps * plan.units.filter(({ device }) => device === "cpu:1").length;
   return (
     `Split layers: cpu:0 and cpu:1 were at work at once for ${overlappedMs.toFixed(1)} of the ${shorterLegMs.toFixed(1)} ms that the shorter ` +
-    `parts took (${((overlappedMs / shorterLegMs) * 100).toFixed(0)} %). A part of this small model takes ` +
-    `${((shorterLegMs * 1000) / numParts).toFixed(0)} µs, so that waking the other device's thread counts for as much as its work.`
+    `parts took (${((overlappedMs / shorterLegMs) * 100).toFixed(0)} %); a part of this small model takes ` +
+    `${((shorterLegMs * 1000) / numParts).toFixed(0)} µs.`
   );
 }

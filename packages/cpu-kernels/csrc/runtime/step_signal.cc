@@ -20,7 +20,8 @@ std::atomic<int> num_sleeping_waiters{0};
 
 // JavaScript signallers wake no futex, and neither does a cancellation: a waiter looks again after each nap.
 constexpr int64_t nap_ns = 50'000;
-constexpr int64_t spin_ns = 20'000;
+// Another device's part of a layer, or the attention before it, takes some hundred microseconds; waking from a nap takes up to a hundred.
+constexpr int64_t spin_ns = 300'000;
 
 void wake_waiters(const int32_t* value) {
   if (num_sleeping_waiters.load() > 0) futex_wake(value, INT_MAX);

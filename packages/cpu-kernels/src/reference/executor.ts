@@ -20,8 +20,8 @@ import type { Kernel } from "./ops/kernel.js";
 import { giveSignal, poisonSignal, readSignal } from "./step-signal.js";
 import { KernelFault, resolveTensor } from "./tensor-view.js";
 
-/** Polls of a wait follow one another for this long; then the thread sleeps a little between them. */
-const busyPollMs = 2;
+/** Polls of a wait follow one another for this long; then the thread sleeps a little between them: the device that it waits for may need its core. */
+const busyPollMs = 0.1;
 const pollIntervalMs = 0.1;
 
 interface RunState {
