@@ -55,8 +55,9 @@ export interface EngineDiagnostics extends RunnerOptions {
 export function stepLimitsOf(options: EngineOptions, config: ModelConfig): StepLimits {
   const whole = (name: "contextLength" | "maxSequences" | "maxBatchTokens" | "kvCacheTokens" | "maxLogprobs", fallback: number) => {
     const value = options[name] ?? fallback;
-    if (Number.isSafeInteger(value) && value > 0) return value;
-    throw new InvalidRequestError(name, value, `is ${value}`, "give a positive whole number");
+    // Positions and slots travel as 32-bit integers.
+    if (Number.isInteger(value) && value > 0 && value < 2 ** 31) return value;
+    throw new InvalidRequestError(name, value, `is ${value}`, "give a positive whole number below 2^31");
   };
   const contextLength = whole("contextLength", Math.min(config.contextLength, defaultContextLength));
   if (contextLength > config.contextLength) {

@@ -74,7 +74,7 @@ class ModelEngine implements LoadedEngine {
   #running: Promise<void> | undefined;
   #batch: Batch = [];
   #nextSequenceId = 0;
-  #disposed = false;
+  #disposal: Promise<void> | undefined;
 
   constructor(
     readonly config: ModelConfig,
@@ -145,9 +145,12 @@ class ModelEngine implements LoadedEngine {
     };
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#disposed) return;
-    this.#disposed = true;
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#disposal ??= this.#dispose();
+    return this.#disposal;
+  }
+
+  async #dispose(): Promise<void> {
     for (const generation of this.#generations.values()) generation.end("abort");
     this.runner.cancel();
     await this.#running;
@@ -157,7 +160,7 @@ class ModelEngine implements LoadedEngine {
 
   #start(request: GenerateRequest): Generation {
     const startedAtMs = performance.now();
-    if (this.#disposed) throw new InvalidRequestError("engine", "disposed", "was disposed", "open the model again");
+    if (this.#disposal !== undefined) throw new InvalidRequestError("engine", "disposed", "was disposed", "open the model again");
     const promptTokenIds = this.#promptTokenIds(request.prompt);
     const { contextLength } = this.limits;
     if (promptTokenIds.length >= contextLength) {
@@ -252,7 +255,9 @@ class ModelEngine implements LoadedEngine {
         this.#tokenizerError ?? new InvalidRequestError("prompt", "text", "the file holds no vocabulary", "give the prompt as token ids")
       );
     }
-    return this.tokenizer.encode(prompt, { addBos: this.#addBos });
+    const tokenIds = this.tokenizer.encode(prompt, { addBos: this.#addBos });
+    if (tokenIds.length === 0) throw new InvalidRequestError("prompt", prompt, "has no token in this vocabulary", cure);
+    return checkedTokenIds("prompt", tokenIds, this.config.vocabSize);
   }
 }
 

@@ -77,7 +77,15 @@ export class ModelRunner implements Disposable {
     const sampled = batch.filter((entry) => entry.sampled);
     const variant: GraphVariant = sampled.some(({ sequence }) => sequence.options.withLogprobs) ? "logprobs" : "plain";
     const bindings = this.#fillInputs(batch);
-    this.#submit(variant, bindings);
+    try {
+      this.#submit(variant, bindings);
+    } catch (error) {
+      // A device that got its list would wait for one that did not; and the next step may not touch what a list still reads.
+      this.cancel();
+      await Promise.allSettled(this.#submissions.map((submission) => submission.done));
+      this.#submissions = [];
+      throw error;
+    }
     this.#awaits++;
     const settled = await Promise.allSettled(this.#submissions.map((submission) => submission.done));
     this.#submissions = [];
@@ -103,17 +111,10 @@ export class ModelRunner implements Disposable {
     const submissions: Submission[] = [];
     this.#submissions = submissions;
     const fault = this.options.faultOfStep?.(bindings.step);
-    try {
-      for (const [device, list] of this.#lists[variant]) {
-        const faultHere = fault?.device === device ? { faultAtCommand: fault.commandIndex % list.length } : {};
-        submissions.push(
-          this.backends.get(device)!.submit(list, bindings, { ...(this.options.trace ? { trace: true } : {}), ...faultHere }),
-        );
-      }
-    } catch (error) {
-      // A device that got its list would wait for one that did not.
-      this.cancel();
-      throw error;
+    for (const [device, list] of this.#lists[variant]) {
+      const faultHere = fault?.device === device ? { faultAtCommand: fault.commandIndex % list.length } : {};
+      const options = { ...(this.options.trace ? { trace: true } : {}), ...faultHere };
+      submissions.push(this.backends.get(device)!.submit(list, bindings, options));
     }
   }
 

@@ -3,7 +3,8 @@ import { defaultSampling, InvalidRequestError, type SamplingParams } from "@ther
 
 /** Fills in the defaults; a request without a seed gets a random one. @throws InvalidRequestError */
 export function checkedSampling(requested: Partial<SamplingParams> = {}): SamplingParams {
-  const sampling = { ...defaultSampling, seed: Math.floor(Math.random() * 0x100000000), ...requested };
+  const given = Object.fromEntries(Object.entries(requested).filter(([, value]) => value !== undefined));
+  const sampling: SamplingParams = { ...defaultSampling, seed: Math.floor(Math.random() * 0x100000000), ...given };
   const check = (name: keyof SamplingParams, holds: boolean, cure: string) => {
     if (!holds) throw new InvalidRequestError(name, sampling[name], `is ${sampling[name]}`, cure);
   };

@@ -126,6 +126,18 @@ describe("refused requests", () => {
     });
   });
 
+  it("resolves every disposal when the memory is free, the second one too", async () => {
+    const other = ledgerFor(backend);
+    const disposed = await createTestEngine(await sourcePromise, [backend], { ledger: other });
+    const running = complete(disposed, { prompt: "Once", sampling: greedy, ignoreEos: true });
+    const first = disposed[Symbol.asyncDispose]();
+    await disposed[Symbol.asyncDispose]();
+    expect(other.report()).toEqual([]);
+    await first;
+    expect((await running).end.reason).toBe("abort");
+    await expect(complete(disposed, { prompt: "a" })).rejects.toMatchObject({ code: "invalid-request", parameter: "engine" });
+  });
+
   it("stops loading when its signal aborts, and keeps nothing", async () => {
     const other = ledgerFor(backend);
     const controller = new AbortController();

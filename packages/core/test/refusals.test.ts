@@ -79,6 +79,11 @@ describe("a file that the graph computes", () => {
   it("loads as it is", async () => {
     expect(await refusalOf({})).toBe("loaded");
   });
+
+  it("loads with counts of 64 bits for each layer", async () => {
+    const metadata = { "llama.attention.head_count": new BigUint64Array([4n]), "llama.feed_forward_length": new BigUint64Array([96n]) };
+    expect(await refusalOf({ metadata })).toBe("loaded");
+  });
 });
 
 describe("a file that asks for more than the graph has", () => {
@@ -96,6 +101,8 @@ describe("a file that asks for more than the graph has", () => {
     ["a sliding window", { metadata: { "llama.attention.sliding_window": u32(16) } }, "llama.attention.sliding_window"],
     ["an unknown activation", { metadata: { "llama.feed_forward.activation": "swish7" } }, "llama.feed_forward.activation"],
     ["a key that it does not know", { metadata: { "llama.logit_scale": f32(0.5) } }, "llama.logit_scale"],
+    ["a negative epsilon", { metadata: { "llama.attention.layer_norm_rms_epsilon": f32(-1) } }, "llama.attention.layer_norm_rms_epsilon"],
+    ["a rope base of zero", { metadata: { "llama.rope.freq_base": f32(0) } }, "llama.rope.freq_base"],
     ["a bias", { tensors: { "blk.0.attn_q.bias": [hiddenSize] } }, "blk.0.attn_q.bias"],
     ["a norm that it lacks", { tensors: { "blk.0.attn_q_norm.weight": [16] } }, "blk.0.attn_q_norm.weight"],
     ["rope factors", { tensors: { "rope_freqs.weight": [8] } }, "rope_freqs.weight"],
@@ -111,6 +118,12 @@ describe("a file that asks for more than the graph has", () => {
     ["a tensor has another shape", { tensors: { "blk.0.attn_k.weight": [hiddenSize, hiddenSize] } }, "blk.0.attn_k.weight"],
     ["a key is missing", { metadata: { "llama.block_count": undefined } }, "metadata llama.block_count"],
     ["a key is no number", { metadata: { "llama.embedding_length": "wide" } }, "metadata llama.embedding_length"],
+    ["a count is beyond the tensors", { metadata: { "llama.block_count": u32(1_000_000_000) } }, "metadata llama.block_count"],
+    [
+      "heads are counted for more layers than there are",
+      { metadata: { "llama.attention.head_count": new BigUint64Array([4n, 4n]) } },
+      "metadata llama.attention.head_count",
+    ],
     ["a count is zero", { metadata: { "llama.block_count": u32(0) } }, "metadata llama.block_count"],
   ])("names what is wrong where %s", async (_, changes, tensor) => {
     const error = await refusalOf(changes);

@@ -71,23 +71,31 @@ const logprobsOf = (completion: Awaited<ReturnType<typeof complete>>): readonly 
 interface Agreement {
   steps: number;
   nearTies: number;
+  largestError: number;
 }
 
-/** Compares step by step up to the first token that differs, which must be a near tie: there the texts part for good. */
-function expectAgreement(dense: readonly TokenLogprobs[], split: readonly TokenLogprobs[], agreement: Agreement): void {
+/** The largest difference of log-probabilities over the ids that both report. */
+function errorOf(expected: TokenLogprobs, actual: TokenLogprobs): number {
+  const logprobOf = new Map(actual.top);
+  const errors = expected.top.flatMap(([id, logprob]) => (logprobOf.has(id) ? [Math.abs(logprob - logprobOf.get(id)!)] : []));
+  expect(errors.length).toBeGreaterThan(1);
+  return Math.max(...errors);
+}
+
+/**
+ * Compares with the oracle's dense run, step by step on the oracle's text: where another token is the likeliest, it must be a near tie by
+ * a bound that was measured before, on the undivided model.
+ */
+function expectAgreement(exact: readonly TokenLogprobs[], split: readonly TokenLogprobs[], errorBound: number, agreement: Agreement): void {
   for (let step = 0; step < split.length; step++) {
-    const [expected, actual] = [dense[step]!, split[step]!];
-    const logprobOf = new Map(actual.top);
-    const errors = expected.top.flatMap(([id, logprob]) => (logprobOf.has(id) ? [Math.abs(logprob - logprobOf.get(id)!)] : []));
-    expect(errors.length).toBeGreaterThan(1);
-    const error = Math.max(...errors);
-    // Kernels quantise activations in blocks of 32 to 8 bits: two roundings of the same sums stay this near.
-    expect(error).toBeLessThan(0.5);
+    const [expected, actual] = [exact[step]!, split[step]!];
+    const error = errorOf(expected, actual);
+    expect(error).toBeLessThanOrEqual(errorBound);
+    agreement.largestError = Math.max(agreement.largestError, error);
     agreement.steps++;
     if (actual.tokenId === expected.tokenId) continue;
-    expect(expected.top[0]![1] - expected.top[1]![1]).toBeLessThanOrEqual(2 * error);
+    expect(expected.top[0]![1] - expected.top[1]![1]).toBeLessThanOrEqual(2 * errorBound);
     agreement.nearTies++;
-    return;
   }
 }
 
@@ -108,19 +116,25 @@ describe.each(Object.keys(splitTests))("a split model %s", (name) => {
   const { open, prompt, steps: wantedSteps, atLeast, kept } = splitTests[name]!;
   const request = { prompt, sampling: greedy, logprobs: 8, maxTokens: 20 } as const;
 
-  it("gives the dense text or a typed error over random plans, cancellations and faults, and keeps no byte", async () => {
+  it("gives the oracle's text or a typed error over random plans, cancellations and faults, and keeps no byte", async () => {
     const random = createRandom(20);
     const backends = createDevices();
     const devices = backends.map(({ device }) => device.id);
     const ledger = ledgerFor(...backends);
     await using source = await open();
-    let dense: readonly TokenLogprobs[];
-    {
-      await using engine = await createTestEngine(source, [backends[0]!], { ledger });
-      dense = logprobsOf(await complete(engine, request));
-    }
+    const runDense = async (backend: Backend, forcedTokenIds?: readonly number[]) => {
+      await using engine = await createTestEngine(source, [backend], { ledger });
+      return logprobsOf(await complete(engine, forcedTokenIds === undefined ? request : { ...request, forcedTokenIds }));
+    };
+    const exact = await runDense(backends.at(-1)!);
+    const forcedTokenIds = exact.map(({ tokenId }) => tokenId);
+    const forced = { ...request, forcedTokenIds };
+    const undivided = await runDense(backends[0]!, forcedTokenIds);
+    // A split rounds elsewhere, not more: twice the largest error of the undivided kernels leaves room for the larger sample. Where both
+    // are the oracle only the order of float32 sums differs.
+    const errorBound = Math.max(2 * Math.max(...exact.map((step, index) => errorOf(step, undivided[index]!))), 40 * 2 ** -19);
 
-    const agreement: Agreement = { steps: 0, nearTies: 0 };
+    const agreement: Agreement = { steps: 0, nearTies: 0, largestError: 0 };
     const seen = { cancelled: 0, faults: 0 };
     let stepMs = 5;
     let steps = 0;
@@ -137,12 +151,12 @@ describe.each(Object.keys(splitTests))("a split model %s", (name) => {
           // Leave in the middle of a step, at any moment of it.
           const controller = new AbortController();
           setTimeout(() => controller.abort(), random(stepMs * 12));
-          const aborted = await complete(engine, request, controller.signal);
-          expectAgreement(dense, logprobsOf(aborted), agreement);
+          const aborted = await complete(engine, forced, controller.signal);
+          expectAgreement(exact, logprobsOf(aborted), errorBound, agreement);
           if (aborted.end.reason === "abort") seen.cancelled++;
         }
         if (faultAt > 0) {
-          const outcome = await complete(engine, request).then(
+          const outcome = await complete(engine, forced).then(
             () => "completed",
             (error: unknown) => error,
           );
@@ -153,8 +167,8 @@ describe.each(Object.keys(splitTests))("a split model %s", (name) => {
             seen.faults++;
           }
         }
-        const whole = await complete(engine, request);
-        expectAgreement(dense, logprobsOf(whole), agreement);
+        const whole = await complete(engine, forced);
+        expectAgreement(exact, logprobsOf(whole), errorBound, agreement);
         stepMs = Math.ceil(whole.end.usage.decodeMs / 20);
         steps += engine.statistics().steps;
         expect(engine.statistics().awaits).toBe(engine.statistics().steps);
@@ -166,11 +180,11 @@ describe.each(Object.keys(splitTests))("a split model %s", (name) => {
     }
     for (const backend of backends) await backend[Symbol.asyncDispose]();
     console.log(
-      `split: ${steps} steps, ${agreement.steps} compared, ${agreement.nearTies} near ties, ${seen.cancelled} cancelled, ${seen.faults} faults`,
+      `split: ${steps} steps, ${agreement.steps} compared, largest error ${agreement.largestError.toFixed(3)} of ${errorBound.toFixed(3)}, ${agreement.nearTies} near ties, ${seen.cancelled} cancelled, ${seen.faults} faults`,
     );
     expect(seen.cancelled).toBeGreaterThanOrEqual(atLeast);
     expect(seen.faults).toBeGreaterThanOrEqual(atLeast);
-    // Texts that part at a near tie are not compared any further: most of the steps must have been.
     expect(agreement.steps).toBeGreaterThan(steps / 2);
+    expect(agreement.nearTies).toBeLessThan(agreement.steps / 10);
   }, 180_000);
 });

@@ -14,7 +14,8 @@ export interface GenerateRequest {
   readonly logprobs?: number;
   /** Go on past end-of-generation tokens. */
   readonly ignoreEos?: boolean;
-  /** The tokens to be "generated": each step's logits are those after feeding these, whatever was sampled. For scoring. */
+  /** The tokens to be "generated": each step's logits are those after feeding these, whatever was sampled. For scoring: `logprobs` then
+   *  tells of the model's own choice and its likeliest tokens, among which the forced one is to be looked up. */
   readonly forcedTokenIds?: readonly number[];
 }
 

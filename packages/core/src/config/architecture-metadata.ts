@@ -23,7 +23,10 @@ export class ArchitectureMetadata {
   perLayer(key: string, numLayers: number, fallback?: number): readonly number[] {
     const value = this.#value(key) ?? fallback;
     if (typeof value === "number") return new Array<number>(numLayers).fill(value);
-    if (ArrayBuffer.isView(value) && (value as Float64Array).length === numLayers) return Array.from(value as Float64Array);
+    if (ArrayBuffer.isView(value) && (value as Float64Array).length === numLayers) {
+      // 64-bit ones come as bigint; what is no safe integer then fails the caller's check.
+      return Array.from(value as Float64Array | BigInt64Array, Number);
+    }
     throw this.#invalid(key, `a number, or ${numLayers} of them`, value);
   }
 

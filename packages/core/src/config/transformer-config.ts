@@ -13,7 +13,7 @@ const activations: readonly Activation[] = ["silu", "gelu", "relu"];
 
 /** @throws InvalidTensorError for a key that is missing or malformed; UnsupportedModelError for what these graphs lack. */
 export function readTransformerConfig(metadata: ArchitectureMetadata, ropeMode: RopeMode): ModelConfig {
-  const numLayers = positive(metadata, "block_count", metadata.number("block_count"));
+  const numLayers = countLayers(metadata);
   const hiddenSize = positive(metadata, "embedding_length", metadata.number("embedding_length"));
   const numHeads = metadata.perLayer("attention.head_count", numLayers);
   const numKvHeads = metadata.perLayer("attention.head_count_kv", numLayers, numHeads[0]!);
@@ -27,6 +27,10 @@ export function readTransformerConfig(metadata: ArchitectureMetadata, ropeMode: 
     throw metadata.unsupported("attention.sliding_window", "has a sliding window, which this graph lacks");
   metadata.ignore("expert_used_count", "vocab_size", "tensor_data_layout");
 
+  const normEps = metadata.number("attention.layer_norm_rms_epsilon");
+  if (normEps < 0) throw metadata.unsupported("attention.layer_norm_rms_epsilon", `an epsilon of ${normEps} cannot be`);
+  const theta = metadata.number("rope.freq_base", 10000);
+  if (theta <= 0) throw metadata.unsupported("rope.freq_base", `a base of ${theta} cannot be`);
   const activation = metadata.string("feed_forward.activation", "silu") as Activation;
   if (!activations.includes(activation)) throw metadata.unsupported("feed_forward.activation", `activation ${activation} is unknown`);
   if (!Number.isInteger(headDimK) || !Number.isInteger(headDimV) || headDimK <= 0 || headDimV <= 0)
@@ -51,11 +55,19 @@ export function readTransformerConfig(metadata: ArchitectureMetadata, ropeMode: 
     vocabSize: vocabSizeOf(metadata.source),
     hiddenSize,
     contextLength: positive(metadata, "context_length", metadata.number("context_length")),
-    normEps: metadata.number("attention.layer_norm_rms_epsilon"),
+    normEps,
     activation,
     layers,
-    rope: { theta: metadata.number("rope.freq_base", 10000), dims: ropeDims, mode: ropeMode },
+    rope: { theta, dims: ropeDims, mode: ropeMode },
   };
+}
+
+/** Every layer has tensors, so a count beyond theirs is wrong; found out before anything is made for each layer. */
+function countLayers(metadata: ArchitectureMetadata): number {
+  const numLayers = positive(metadata, "block_count", metadata.number("block_count"));
+  const { size } = metadata.source.tensors;
+  if (numLayers <= size) return numLayers;
+  throw new InvalidTensorError(`metadata ${metadata.architecture}.block_count`, `at most the file's ${size} tensors`, String(numLayers));
 }
 
 function refuseRopeScaling(metadata: ArchitectureMetadata): void {

@@ -96,6 +96,8 @@ export class GraphDraft {
     if (info === undefined) throw new InvalidTensorError(name, `shape [${shape}]`, "none");
     if (info.shape.length !== shape.length || info.shape.some((size, axis) => size !== shape[axis]))
       throw new InvalidTensorError(name, `shape [${shape}]`, `shape [${info.shape}]`);
+    // Norms and biases are read as they are; matrices in whatever type the device has a kernel for.
+    if (shape.length === 1 && info.dtype !== "f32") throw new InvalidTensorError(name, "f32", info.dtype);
     const traits = this.#traits(device);
     const slicedShape = shape.map((size, axis) => {
       const slice = slices.find((candidate) => candidate.axis === axis);

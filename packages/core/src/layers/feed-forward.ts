@@ -4,7 +4,7 @@
  * A neuron is a row of gate and up and a column of down. Neurons are independent until the sum over them, so each device runs gate, up,
  * activation and down for its own, and the layer joins once: the normed input goes over, one partial sum comes back.
  */
-import type { DeviceId, IndexRange, ModelConfig, PlacedPart, Tensor } from "@thermocline/spec";
+import type { DeviceId, ModelConfig, PlacedPart, Tensor } from "@thermocline/spec";
 import type { GraphDraft } from "../graph/graph-draft.js";
 
 export const feedForwardUnit = (layer: number) => `blk.${layer}.feed-forward`;
@@ -16,7 +16,6 @@ export function draftFeedForward(graph: GraphDraft, config: ModelConfig, layer: 
   const home = parts.length > 1 ? residual.buffer.device : parts[0]!.device;
   const x = graph.moveTo(residual, home, "residual");
   const normed = draftNorm(graph, config, layer, home, x);
-  const ops = graph.on(home);
 
   const away = parts.filter((part) => part.device !== home);
   const local = parts.find((part) => part.device === home);
@@ -31,12 +30,9 @@ export function draftFeedForward(graph: GraphDraft, config: ModelConfig, layer: 
   const awayPartials = away.map((part, index) => draftNeurons(graph, config, layer, part, inputs[index]!, true));
   let sum = x;
   if (local !== undefined)
-    sum = addInto(graph, home, config.hiddenSize, sum, draftNeurons(graph, config, layer, local, normed, away.length > 0));
+    sum = add(graph, home, config.hiddenSize, sum, draftNeurons(graph, config, layer, local, normed, away.length > 0));
   for (const partial of awayPartials) {
-    const returned = graph.handOver(partial, [home], "partial sum")[0]!;
-    const out = graph.activation(home, ["numTokens", config.hiddenSize]);
-    ops.add(out, sum, returned);
-    sum = out;
+    sum = add(graph, home, config.hiddenSize, sum, graph.handOver(partial, [home], "partial sum")[0]!);
   }
   return sum;
 }
@@ -64,13 +60,9 @@ function draftNeurons(graph: GraphDraft, config: ModelConfig, layer: number, par
   return graph.linear(device, gate, weight("ffn_down", [hiddenSize, feedForwardLength], 1));
 }
 
-function addInto(graph: GraphDraft, device: DeviceId, hiddenSize: number, a: Tensor, b: Tensor): Tensor {
+/** A residual sum in memory of its own: the addends may be on their way between devices. */
+function add(graph: GraphDraft, device: DeviceId, hiddenSize: number, a: Tensor, b: Tensor): Tensor {
   const out = graph.activation(device, ["numTokens", hiddenSize]);
   graph.on(device).add(out, a, b);
   return out;
-}
-
-/** Neurons in a part. */
-export function countRows(rows: readonly IndexRange[]): number {
-  return rows.reduce((sum, [, count]) => sum + count, 0);
 }

@@ -29,15 +29,8 @@ export class Scheduler {
     private readonly blocks: BlockAllocator,
   ) {}
 
-  get hasWork(): boolean {
-    return this.#running.length > 0 || this.#waiting.length > 0;
-  }
-
-  get numRunning(): number {
-    return this.#running.length;
-  }
-
   add(sequence: Sequence): void {
+    assert(sequence.numPendingTokens > 0, "a sequence begins with at least one token");
     this.#waiting.push(sequence);
   }
 

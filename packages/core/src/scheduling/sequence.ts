@@ -1,5 +1,5 @@
 /** One prompt and what was generated from it. */
-import type { FinishReason, SamplingParams } from "@thermocline/spec";
+import type { SamplingParams } from "@thermocline/spec";
 
 export interface SequenceOptions {
   readonly promptTokenIds: readonly number[];
@@ -18,7 +18,6 @@ export class Sequence {
   numComputedTokens = 0;
   /** Block of the cache for each `blockSize` tokens. */
   readonly blockTable: number[] = [];
-  finishReason: FinishReason | undefined;
 
   constructor(
     readonly id: number,

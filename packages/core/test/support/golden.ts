@@ -72,11 +72,8 @@ export interface GoldenComparison {
   readonly between: ErrorPool;
   /** Ids of the golden engine's that are not among ours. */
   missing: number;
-  /** Steps whose exact margin exceeds twice our largest error in that step, but whose most likely id differs. */
-  wrongArgmax: number;
-  /** Steps with a margin too small to tell. */
-  nearTies: number;
-  steps: number;
+  /** For each step the exact margin of the likeliest token over the next, and whether it was ours too. */
+  readonly choices: { readonly margin: number; readonly agrees: boolean }[];
 }
 
 export const createComparison = (): GoldenComparison => ({
@@ -84,14 +81,20 @@ export const createComparison = (): GoldenComparison => ({
   theirs: new ErrorPool(),
   between: new ErrorPool(),
   missing: 0,
-  wrongArgmax: 0,
-  nearTies: 0,
-  steps: 0,
+  choices: [],
 });
+
+/**
+ * The near-tie rule: our likeliest token is the exact one wherever the exact margin exceeds twice the error bound. The bound comes from
+ * elsewhere: a step's own error always explains its own choice.
+ */
+export function judgeChoices({ choices }: GoldenComparison, errorBound: number): { readonly wrong: number; readonly nearTies: number } {
+  const clear = choices.filter(({ margin }) => margin > 2 * errorBound);
+  return { wrong: clear.filter(({ agrees }) => !agrees).length, nearTies: choices.length - clear.length };
+}
 
 export function compareStep(comparison: GoldenComparison, ours: TokenLogprobs, golden: Ranked, exact: readonly number[] | undefined): void {
   const logprobOf = new Map(ours.top);
-  let stepError = 0;
   golden.forEach(([id, logprob], rank) => {
     const mine = logprobOf.get(id);
     if (mine === undefined) {
@@ -102,11 +105,8 @@ export function compareStep(comparison: GoldenComparison, ours: TokenLogprobs, g
     if (exact === undefined) return;
     comparison.ours.add(mine - exact[rank]!);
     comparison.theirs.add(logprob - exact[rank]!);
-    stepError = Math.max(stepError, Math.abs(mine - exact[rank]!));
   });
-  comparison.steps++;
   if (exact === undefined) return;
   const ranked = golden.map(([id], rank) => [id, exact[rank]!] as const).sort((a, b) => b[1] - a[1]);
-  if (ranked[0]![1] - ranked[1]![1] <= 2 * stepError) comparison.nearTies++;
-  else if (ours.top[0]![0] !== ranked[0]![0]) comparison.wrongArgmax++;
+  comparison.choices.push({ margin: ranked[0]![1] - ranked[1]![1], agrees: ours.top[0]![0] === ranked[0]![0] });
 }
