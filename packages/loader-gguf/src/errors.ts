@@ -4,7 +4,7 @@ import { ThermoclineError } from "@thermocline/spec";
 export class GgufFormatError extends ThermoclineError {
   readonly code = "invalid-gguf";
   constructor(
-    /** Path, URL without credentials and query, or "blob". */
+    /** Path as it was given, URL without credentials and query, or "blob". */
     readonly location: string,
     /** What is wrong: "magic", "metadata[general.alignment].value", "tensors[output.weight].offset". */
     readonly field: string,

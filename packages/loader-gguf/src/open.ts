@@ -3,9 +3,9 @@ import { type ByteRange, InvalidRequestError, type ModelSource, type TensorInfo 
 import { type GgufMagic, readHeader } from "./header.js";
 import { identityOf } from "./identity.js";
 import { limits } from "./limits.js";
-import { openShardFile } from "./location.js";
-import type { GgufLocation, OpenOptions, ShardFile } from "./shard-file.js";
-import { checkShards, type Shard, siblingLocations, splitOf } from "./shards.js";
+import { openShardFile, resolveLocation } from "./location.js";
+import type { FileAddress, GgufLocation, OpenOptions, ShardFile } from "./shard-file.js";
+import { checkShards, type Shard, siblingAddresses, splitOf } from "./shards.js";
 import type { GgufType } from "./value-type.js";
 import { readVocabulary } from "./vocabulary.js";
 
@@ -39,14 +39,14 @@ const concurrentOpens = 4;
  * reason.
  */
 export async function openGguf(location: GgufLocation | readonly GgufLocation[], options: OpenOptions = {}): Promise<GgufSource> {
-  const [first, ...others] = Array.isArray(location) ? (location as readonly GgufLocation[]) : [location as GgufLocation];
+  const locations = Array.isArray(location) ? (location as readonly GgufLocation[]) : [location as GgufLocation];
+  const [first, ...others] = locations.map(resolveLocation);
   if (first === undefined) throw new InvalidRequestError("location", "[]", "names no file", "give a path, a URL or a Blob");
   const shards: Shard[] = [];
   try {
     await openInto(shards, [first], options);
     const split = splitOf(shards[0]!);
-    const rest =
-      others.length > 0 || split === undefined ? others : siblingLocations(shards[0]!.file.location, shards[0]!.file.name, split);
+    const rest = others.length > 0 || split === undefined ? others : siblingAddresses(first, split);
     await openInto(shards, rest, options);
     if (split !== undefined || rest.length > 0) checkShards(shards);
     return await createSource(shards);
@@ -57,17 +57,17 @@ export async function openGguf(location: GgufLocation | readonly GgufLocation[],
 }
 
 /** Appends in order. On failure everything that was opened is in `shards`. */
-async function openInto(shards: Shard[], locations: readonly GgufLocation[], options: OpenOptions): Promise<void> {
-  for (let start = 0; start < locations.length; start += concurrentOpens) {
-    const batch = locations.slice(start, start + concurrentOpens).map((location) => openShard(location, options));
+async function openInto(shards: Shard[], addresses: readonly FileAddress[], options: OpenOptions): Promise<void> {
+  for (let start = 0; start < addresses.length; start += concurrentOpens) {
+    const batch = addresses.slice(start, start + concurrentOpens).map((address) => openShard(address, options));
     const outcomes = await Promise.allSettled(batch);
     for (const outcome of outcomes) if (outcome.status === "fulfilled") shards.push(outcome.value);
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
   }
 }
 
-async function openShard(location: GgufLocation, options: OpenOptions): Promise<Shard> {
-  const { file, head } = await openShardFile(location, options);
+async function openShard(address: FileAddress, options: OpenOptions): Promise<Shard> {
+  const { file, head } = await openShardFile(address, options);
   try {
     return { file, header: await readHeader(file, head, options.signal) };
   } catch (error) {

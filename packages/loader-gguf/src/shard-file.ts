@@ -5,14 +5,21 @@ export type GgufLocation = string | URL | Blob;
 
 export interface OpenOptions {
   readonly signal?: AbortSignal;
-  /** Sent with every request for a URL: `{ authorization: "Bearer …" }`. */
+  /** Sent with every request for a URL: `{ authorization: "Bearer …" }`, which goes before credentials in the URL. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-export interface ShardFile {
+/** Where a file lies, resolved once: a later change of the working directory does not matter. */
+export interface FileAddress {
+  /** Paths are absolute, URLs hold no credentials. */
   readonly location: ShardLocation;
-  /** For messages. */
+  /** For messages: a path as the caller gave it, a URL without credentials and query, or "blob". */
   readonly name: string;
+  /** The `authorization` header that a URL's credentials stand for. */
+  readonly authorization?: string;
+}
+
+export interface ShardFile extends Pick<FileAddress, "location" | "name"> {
   readonly byteLength: number;
   /** Exactly these bytes, which must lie in the file. @throws ShortReadError, FileAccessError, or the signal's reason. */
   read(range: ByteRange, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;

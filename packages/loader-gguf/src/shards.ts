@@ -1,9 +1,9 @@
 /** Models in several files: `…-00001-of-00003.gguf`, each a GGUF file of its own with `split.no`, `split.count`, `split.tensors.count`. */
-import { InvalidRequestError, type ShardLocation } from "@thermocline/spec";
+import { InvalidRequestError } from "@thermocline/spec";
 import { GgufFormatError } from "./errors.js";
 import type { GgufHeader } from "./header.js";
 import { limits } from "./limits.js";
-import type { ShardFile } from "./shard-file.js";
+import type { FileAddress, ShardFile } from "./shard-file.js";
 
 export interface Shard {
   readonly file: ShardFile;
@@ -38,23 +38,26 @@ export function splitOf(shard: Shard): Split | undefined {
 
 const shardSuffix = /-(\d{5})-of-(\d{5})(\.[^./\\]+)$/;
 
-/** Paths or URLs of the second shard and those after it, beside the first. */
-export function siblingLocations(first: ShardLocation, firstName: string, { index, count }: Split): string[] {
-  if (index !== 0)
-    throw new InvalidRequestError("location", firstName, `${firstName} is shard ${index + 1} of ${count}`, "open the first shard");
+/** Addresses of the second shard and those after it, beside the first. */
+export function siblingAddresses(first: FileAddress, { index, count }: Split): FileAddress[] {
+  const { location, name } = first;
+  if (index !== 0) throw new InvalidRequestError("location", name, `${name} is shard ${index + 1} of ${count}`, "open the first shard");
   const refuse = (problem: string) =>
-    new InvalidRequestError("location", firstName, `${firstName} is shard 1 of ${count}, ${problem}`, "give all shards, in order");
-  if (first.kind === "blob") throw refuse("and bytes have no neighbours");
-  const url = first.kind === "url" ? new URL(first.url) : undefined;
-  const path = url?.pathname ?? (first as { path: string }).path;
+    new InvalidRequestError("location", name, `${name} is shard 1 of ${count}, ${problem}`, "give all shards, in order");
+  if (location.kind === "blob") throw refuse("and bytes have no neighbours");
+  const url = location.kind === "url" ? new URL(location.url) : undefined;
+  const path = url?.pathname ?? (location as { path: string }).path;
   const match = shardSuffix.exec(path);
   if (match === null || Number(match[1]) !== 1 || Number(match[2]) !== count) throw refuse("but its name does not say so");
-  const stem = path.slice(0, match.index);
   return Array.from({ length: count - 1 }, (_, sibling) => {
-    const siblingPath = `${stem}-${String(sibling + 2).padStart(5, "0")}-of-${match[2]}${match[3]}`;
-    if (url === undefined) return siblingPath;
+    const suffix = `-${String(sibling + 2).padStart(5, "0")}-of-${match[2]}${match[3]}`;
+    const beside = (text: string) => text.slice(0, -suffix.length) + suffix;
+    const siblingPath = beside(path);
+    // A path may be given as `model-00001-of-00002.gguf/.`.
+    const siblingName = name.endsWith(match[0]) ? beside(name) : siblingPath;
+    if (url === undefined) return { ...first, location: { kind: "path", path: siblingPath }, name: siblingName };
     url.pathname = siblingPath;
-    return url.href;
+    return { ...first, location: { kind: "url", url: url.href }, name: siblingName };
   });
 }
 

@@ -1,5 +1,5 @@
 /** A file on an HTTP server that answers range requests. The address is asked anew for each read, as redirects to storage expire. */
-import { FileAccessError } from "@thermocline/spec";
+import { FileAccessError, InvalidRequestError } from "@thermocline/spec";
 import { RangeUnsupportedError, ShortReadError } from "./errors.js";
 import { headBytes, type OpenedFile, type OpenOptions, type ShardFile } from "./shard-file.js";
 
@@ -9,11 +9,12 @@ interface RangeAnswer {
   readonly totalBytes: number;
 }
 
-export async function openUrlFile(url: string, { headers, signal }: OpenOptions): Promise<OpenedFile> {
-  const name = nameOf(url);
-  const fetchRange = (offset: number, byteLength: number, rangeSignal?: AbortSignal) =>
-    requestRange(url, name, offset, byteLength, headers, rangeSignal);
-  const { bytes: head, totalBytes } = await fetchRange(0, headBytes, signal);
+/** `url` holds no credentials; `name` stands for it in messages. */
+export async function openUrlFile(url: string, name: string, authorization: string | undefined, options: OpenOptions): Promise<OpenedFile> {
+  const headers = requestHeaders(options.headers, authorization);
+  const fetchRange = (offset: number, byteLength: number, signal?: AbortSignal) =>
+    requestRange(url, name, offset, byteLength, headers, signal);
+  const { bytes: head, totalBytes } = await fetchRange(0, headBytes, options.signal);
 
   const read: ShardFile["read"] = async (range, readSignal) => {
     if (range.byteLength === 0) return new Uint8Array(0);
@@ -26,11 +27,25 @@ export async function openUrlFile(url: string, { headers, signal }: OpenOptions)
   return { file: { location: { kind: "url", url }, name, byteLength: totalBytes, read, close: async () => {} }, head };
 }
 
-/** Without credentials and query, which may be secrets. */
-function nameOf(url: string): string {
-  if (!URL.canParse(url)) throw new FileAccessError(url, "is no valid URL");
-  const { origin, pathname } = new URL(url);
-  return origin + pathname;
+/** The caller's own `authorization` goes before the URL's. */
+function requestHeaders(given: OpenOptions["headers"], authorization: string | undefined): Headers {
+  const headers = new Headers(authorization === undefined ? {} : { authorization });
+  for (const [name, value] of Object.entries(given ?? {})) {
+    try {
+      headers.set(name, value);
+    } catch {
+      // What was thrown quotes the value, which may be a secret.
+      throw new InvalidRequestError(
+        "headers",
+        name,
+        `${JSON.stringify(name)} is no header that HTTP can send`,
+        "send it without line breaks",
+      );
+    }
+  }
+  // A compressed answer would count other bytes than the file has. Browsers set this header themselves and ignore ours.
+  headers.set("accept-encoding", "identity");
+  return headers;
 }
 
 async function requestRange(
@@ -38,13 +53,12 @@ async function requestRange(
   name: string,
   offset: number,
   byteLength: number,
-  headers: OpenOptions["headers"],
+  headers: Headers,
   signal?: AbortSignal,
 ): Promise<RangeAnswer> {
   const range = `bytes=${offset}-${offset + byteLength - 1}`;
-  // A compressed answer would count other bytes than the file has. Browsers set this header themselves and ignore ours.
   const response = await fetch(url, {
-    headers: { ...headers, range, "accept-encoding": "identity" },
+    headers: [...headers, ["range", range]],
     ...(signal === undefined ? {} : { signal }),
   }).catch((cause) => refuse(name, cause, signal));
   try {
@@ -107,6 +121,9 @@ async function readBody(
 
 function refuse(name: string, cause: unknown, signal: AbortSignal | undefined): never {
   signal?.throwIfAborted();
-  const { message, cause: reason } = cause as Error;
-  throw new FileAccessError(name, `cannot be reached: ${reason instanceof Error ? reason.message : message}`, { cause });
+  const inner = (cause as Error).cause;
+  const reason = (inner instanceof Error ? inner : cause) as NodeJS.ErrnoException;
+  // fetch may quote an address with its query, ours or one that it was redirected to; of that nothing is told, in no field.
+  if (reason.message.includes("://") || "input" in reason) throw new FileAccessError(name, "cannot be reached");
+  throw new FileAccessError(name, `cannot be reached: ${reason.message || (reason.code ?? reason.name)}`, { cause: reason });
 }

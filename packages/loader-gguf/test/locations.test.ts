@@ -1,5 +1,5 @@
 import { mkdir, open, readdir, readlink, truncate, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { FileAccessError, InvalidRequestError } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
@@ -38,6 +38,19 @@ describe("a path", () => {
     const error = await errorOf(() => openGguf("/nowhere/model.gguf"));
     expect(error).toBeInstanceOf(FileAccessError);
     expect(error.message).toContain("/nowhere/model.gguf: does not exist");
+  });
+
+  it("is shown as it was given, not as where it leads", async () => {
+    const missing = await errorOf(() => openGguf("./nowhere/../model.gguf"));
+    expect(missing).toMatchObject({ location: "./nowhere/../model.gguf" });
+    expect(missing.message).toMatch(/^\.\/nowhere\/\.\.\/model\.gguf: does not exist;/);
+    await withDirectory(async (directory) => {
+      const given = relative("", join(directory, "cut.gguf"));
+      await writeFile(join(directory, "cut.gguf"), bytes.subarray(0, 100));
+      expect(await errorOf(() => openGguf(given))).toMatchObject({ code: "invalid-gguf", location: given });
+      expect(await errorOf(() => openGguf(relative("", directory)))).toMatchObject({ location: relative("", directory) });
+    });
+    expect((await errorOf(() => openGguf("a\0b"))).message).not.toContain(process.cwd());
   });
 
   it("of a directory, a pipe or device, or with a NUL, is a FileAccessError", async () => {

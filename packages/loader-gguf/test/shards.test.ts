@@ -1,5 +1,5 @@
 import { rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { FileAccessError, InvalidRequestError } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
 import { buildGguf, GgufFormatError, type GgufValue, openGguf } from "../src/index.js";
@@ -62,7 +62,8 @@ describe("a sharded model", () => {
       await rm(paths[1]!);
       const error = await errorOf(() => openGguf(paths[0]!));
       expect(error).toBeInstanceOf(FileAccessError);
-      expect(error.message).toContain("model-00002-of-00003.gguf: does not exist");
+      expect(error.message).toContain(`${paths[1]}: does not exist`);
+      expect(await errorOf(() => openGguf(relative("", paths[0]!)))).toMatchObject({ location: relative("", paths[1]!) });
     });
   });
 

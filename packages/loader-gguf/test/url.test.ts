@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { FileAccessError } from "@thermocline/spec";
+import { inspect } from "node:util";
+import { FileAccessError, InvalidRequestError } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
 import { buildGguf, GgufFormatError, openGguf, RangeUnsupportedError, ShortReadError } from "../src/index.js";
 import { errorOf, sameStrings, withGguf } from "./inspect.js";
@@ -117,6 +118,100 @@ describe("a URL with range requests", () => {
         expect(await source.read(1, info.range)).toEqual(Uint8Array.of(1));
       },
     );
+  });
+});
+
+describe("credentials in a URL", () => {
+  const basic = (credentials: string) => `Basic ${Buffer.from(credentials).toString("base64")}`;
+  /** Everything that a log would show of an error, causes and fields too. */
+  const shownOf = (error: Error) => inspect(error, { depth: null }) + JSON.stringify(error);
+
+  it("become basic authorization, for shards beside the first too, and stay out of the source", async () => {
+    const shard = (index: number) =>
+      buildGguf({
+        metadata: [
+          ["split.no", { type: "u16", value: index }],
+          ["split.count", { type: "u16", value: 2 }],
+        ],
+        tensors: [{ name: `w${index}`, dtype: "i8", shape: [1], data: Uint8Array.of(index) }],
+      });
+    const files: Record<string, Uint8Array> = { "/m-00001-of-00002.gguf": shard(0), "/m-00002-of-00002.gguf": shard(1) };
+    const seen = new Set<string | undefined>();
+    const handler: Handler = (request, response) => {
+      seen.add(request.headers.authorization);
+      answerRange(files[request.url!]!, request, response);
+    };
+    await withServer(handler, async (origin) => {
+      const { host } = new URL(origin);
+      const source = await openGguf(`http://us%40er:s%C3%A9cr%65t@${host}/m-00001-of-00002.gguf`);
+      expect(await source.read(1, source.tensors.get("w1")!.range)).toEqual(Uint8Array.of(1));
+      expect(source.shards).toEqual(Object.keys(files).map((path) => ({ kind: "url", url: origin + path })));
+      expect([...seen]).toEqual([basic("us@er:sécret")]);
+    });
+  });
+
+  it.each([
+    ["a token alone", "token@", {}, basic("token:")],
+    ["a percent sign that escapes nothing", "user:100%@", {}, basic("user:100%")],
+    ["a header of the caller's own, which goes before them", "user:secret@", { Authorization: "Bearer t" }, "Bearer t"],
+  ])("%s", async (_, credentials, headers, expected) => {
+    let seen: string | undefined;
+    const handler: Handler = (request, response) => {
+      seen = request.headers.authorization;
+      answerRange(bytes, request, response);
+    };
+    await withServer(handler, async (origin) => {
+      await openGguf(origin.replace("://", `://${credentials}`) + "/model.gguf", { headers });
+      expect(seen).toBe(expected);
+    });
+  });
+
+  const refused: readonly [what: string, handler: Handler][] = [
+    ["a refusal", (_, response) => void response.writeHead(401).end()],
+    ["a server without range requests", (_, response) => void response.writeHead(200).end(bytes)],
+    ["a file that is damaged", (request, response) => answerRange(bytes.subarray(0, 50), request, response)],
+    ["a connection that is cut", (request) => void request.socket.destroy()],
+    [
+      "a redirect to an address with credentials",
+      (request, response) =>
+        void response.writeHead(302, { location: `http://other:secret@${request.headers.host}/m?signature=secret` }).end(),
+    ],
+    ["a redirect to no address", (_, response) => void response.writeHead(302, { location: "http://other:secret@[/m" }).end()],
+  ];
+  it.each(refused)("are not shown after %s", async (_, handler) => {
+    await withServer(handler, async (origin) => {
+      const error = await errorOf(() => openGguf(`${origin.replace("://", "://user:secret@")}/model.gguf?signature=secret`));
+      expect(error.message).toContain(`${origin}/model.gguf`);
+      expect(shownOf(error)).not.toMatch(/secret|user/);
+    });
+  });
+
+  it.each([
+    ["https://user:secret@[host/model.gguf", "https://[host/model.gguf: is no valid URL"],
+    ["https://user:se/secret@host/model.gguf?x=secret", "https://host/model.gguf: is no valid URL"],
+    ["https://user:se?cret/secret@host:port/model.gguf", "https://host:port/model.gguf: is no valid URL"],
+    ["file://user:secret@host/model.gguf", "file://host/model.gguf: names no local file"],
+  ])("are not shown of an address that is none: %s", async (location, message) => {
+    const error = await errorOf(() => openGguf(location));
+    expect(error).toBeInstanceOf(FileAccessError);
+    expect(error.message).toContain(message);
+    expect(shownOf(error)).not.toMatch(/secret|user/);
+  });
+
+  it.each(["ftp://user:secret@host/model.gguf", new URL("s3://user:secret@host/model.gguf?x=secret")])(
+    "are not shown of an address of another kind: %s",
+    async (location) => {
+      const error = await errorOf(() => openGguf(location));
+      expect(error).toBeInstanceOf(InvalidRequestError);
+      expect(error).toMatchObject({ value: expect.stringMatching(/^(ftp|s3):\/\/host\/model.gguf$/) });
+      expect(shownOf(error)).not.toMatch(/secret|user/);
+    },
+  );
+
+  it("in a header that cannot be sent are not shown", async () => {
+    const error = await errorOf(() => openGguf("http://127.0.0.1/model.gguf", { headers: { authorization: "Bearer\nsecret" } }));
+    expect(error).toMatchObject({ code: "invalid-request", parameter: "headers", value: "authorization" });
+    expect(shownOf(error)).not.toContain("secret");
   });
 });
 
