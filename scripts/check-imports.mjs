@@ -16,8 +16,8 @@ const mayImport = {
   "@thermocline/cpu-kernels": [spec],
   "@thermocline/cuda-kernels": [spec],
   "@thermocline/core": [spec],
-  "@thermocline/server": libraries,
-  thermocline: [...libraries, "@thermocline/server"],
+  "@thermocline/server": [spec],
+  thermocline: libraries,
 };
 
 /** What tests may import on top of that: whole specifiers. */
@@ -25,6 +25,8 @@ const testsMayImport = {
   // Whole models are run on every backend that there is.
   "@thermocline/core": ["@thermocline/cpu-kernels", "@thermocline/cpu-kernels/reference", "@thermocline/loader-gguf"],
   "@thermocline/cuda-kernels": ["@thermocline/cpu-kernels/reference", "@thermocline/cpu-kernels/op-cases"],
+  // Requests are answered by a real engine.
+  "@thermocline/server": ["@thermocline/core", "@thermocline/cpu-kernels/reference", "@thermocline/loader-gguf"],
 };
 
 /** Folders whose code also runs in a browser: Node's modules are loaded there by `import()` alone, where a caller asks for a file. */

@@ -161,7 +161,7 @@ describe("credentials in a URL", () => {
       answerRange(bytes, request, response);
     };
     await withServer(handler, async (origin) => {
-      await openGguf(origin.replace("://", `://${credentials}`) + "/model.gguf", { headers });
+      await openGguf(`${origin.replace("://", `://${credentials}`)}/model.gguf`, { headers });
       expect(seen).toBe(expected);
     });
   });

@@ -1,5 +1,6 @@
 /** From errors to HTTP: one table from a ThermoclineError's code to a status, and OpenAI's error body. */
 import { ThermoclineError } from "@thermocline/spec";
+import { wireName } from "./protocol/completions.js";
 
 export class UnknownResourceError extends ThermoclineError {
   readonly code = "unknown-resource";
@@ -56,15 +57,27 @@ export interface HttpFailure {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Codes outside the table are faults of the server's own model or devices: 500. What is no ThermoclineError is a bug and keeps its message to itself. */
+/**
+ * Codes outside the table are faults of the server's own model or devices: 500. What is no ThermoclineError is a bug and keeps its message
+ * to itself. A parameter is named as on the wire, whoever refused it.
+ */
 export function toHttpFailure(error: unknown): HttpFailure {
   if (!ThermoclineError.isInstance(error))
     return { status: 500, body: { error: { message: "internal error", type: "server_error", param: null, code: null } } };
   const status = statusOfCode[error.code] ?? 500;
   const type = status < 500 ? "invalid_request_error" : "server_error";
-  const param = "parameter" in error ? String(error.parameter) : null;
   const headers = headersOf(error);
-  return { status, body: { error: { message: error.message, type, param, code: error.code } }, ...(headers && { headers }) };
+  const { message, param } = namedOnTheWire(error);
+  return { status, body: { error: { message, type, param, code: error.code } }, ...(headers && { headers }) };
+}
+
+/** Messages of errors with a parameter begin with its name. */
+function namedOnTheWire(error: ThermoclineError): { readonly message: string; readonly param: string | null } {
+  const { message } = error;
+  if (!("parameter" in error)) return { message, param: null };
+  const parameter = String(error.parameter);
+  const param = wireName(parameter);
+  return { message: message.startsWith(`${parameter}:`) ? param + message.slice(parameter.length) : message, param };
 }
 
 function headersOf(error: ThermoclineError): Readonly<Record<string, string>> | undefined {

@@ -28,7 +28,7 @@ describe("parseCompletionRequest", () => {
       includeUsage: false,
       generate: {
         prompt: "a",
-        sampling: { temperature: 0, topP: 0.5, topK: 3, minP: 0.1, seed: 0xffffffff },
+        sampling: { temperature: 0, topP: 0.5, topK: 3, minP: 0.1, seed: -1 },
         maxTokens: 4,
         stop: ["x"],
         ignoreEos: false,
@@ -55,6 +55,18 @@ describe("toHttpFailure", () => {
     const failure = toHttpFailure(error);
     expect(failure.status).toBe(status);
     expect(failure.body.error).toMatchObject({ type, code: error.code, message: expect.stringContaining(error.cure) });
+  });
+
+  it.each([
+    ["topP", "top_p"],
+    ["minP", "min_p"],
+    ["repetitionPenalty", "repetition_penalty"],
+    ["maxTokens", "max_tokens"],
+    ["prompt", "prompt"],
+    ["constructor", "constructor"],
+  ])("names the parameter %s as on the wire, %s", (parameter, field) => {
+    const failure = toHttpFailure(new InvalidRequestError(parameter, 0, "is 0", "give more"));
+    expect(failure.body.error).toMatchObject({ param: field, message: `${field}: is 0; give more` });
   });
 
   it("tells nothing of what is no ThermoclineError", () => {

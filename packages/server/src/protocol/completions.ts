@@ -52,18 +52,31 @@ const neutralValues: Readonly<Record<string, unknown>> = {
 };
 const ignored = new Set(["user", "metadata"]);
 
-const samplingFields: Readonly<
-  Record<string, { readonly name: keyof SamplingParams; readonly range: readonly [number, number]; readonly integer?: true }>
-> = {
-  temperature: { name: "temperature", range: [0, 2] },
-  top_p: { name: "topP", range: [0, 1] },
-  top_k: { name: "topK", range: [0, 2 ** 31 - 1], integer: true },
-  min_p: { name: "minP", range: [0, 1] },
-  repetition_penalty: { name: "repetitionPenalty", range: [0.01, 100] },
-  seed: { name: "seed", range: [-(2 ** 31), 2 ** 32 - 1], integer: true },
+const samplingFields: Readonly<Record<string, keyof SamplingParams>> = {
+  temperature: "temperature",
+  top_p: "topP",
+  top_k: "topK",
+  min_p: "minP",
+  repetition_penalty: "repetitionPenalty",
+  seed: "seed",
 };
 
-/** Sampling fields that the body does not name are left to the engine. @throws InvalidRequestError naming the field. */
+const fieldOfParameter: ReadonlyMap<string, string> = new Map([
+  ...Object.entries(samplingFields).map(([field, parameter]) => [parameter, field] as const),
+  ["maxTokens", "max_tokens"],
+  ["ignoreEos", "ignore_eos"],
+]);
+
+/** How a parameter that an engine's InvalidRequestError names is spelled on the wire. */
+export function wireName(parameter: string): string {
+  return fieldOfParameter.get(parameter) ?? parameter;
+}
+
+/**
+ * Sampling fields that the body does not name are left to the engine, and so are the ranges of those that it does: the engine refuses at
+ * its first event.
+ * @throws InvalidRequestError naming the field.
+ */
 export function parseCompletionRequest(body: unknown): CompletionRequest {
   if (typeof body !== "object" || body === null || Array.isArray(body))
     throw refuse("body", body, "is no JSON object", "send an object with a prompt");
@@ -79,15 +92,16 @@ export function parseCompletionRequest(body: unknown): CompletionRequest {
   if (model !== undefined && typeof model !== "string") throw refuse("model", model, "is no string", "send the id of a model");
   const stream = readBoolean("stream", take("stream"));
   const includeUsage = readStreamOptions(take("stream_options"));
-  const maxTokens = readNumber("max_tokens", take("max_tokens") ?? defaultMaxTokens, [1, 2 ** 31 - 1], true);
+  const maxTokens = readMaxTokens(take("max_tokens") ?? defaultMaxTokens);
   const stop = readStop(take("stop"));
   const ignoreEos = readBoolean("ignore_eos", take("ignore_eos"));
   const sampling: Partial<Record<keyof SamplingParams, number>> = {};
-  for (const [field, { name, range, integer }] of Object.entries(samplingFields)) {
+  for (const [field, parameter] of Object.entries(samplingFields)) {
     const value = take(field);
-    if (value !== undefined) sampling[name] = readNumber(field, value, range, integer);
+    if (value === undefined) continue;
+    if (typeof value !== "number") throw refuse(field, value, `is ${JSON.stringify(value)}`, "send a number");
+    sampling[parameter] = value;
   }
-  if (sampling.seed !== undefined) sampling.seed >>>= 0;
   for (const [field, neutral] of Object.entries(neutralValues)) {
     const value = take(field);
     if (value !== undefined && value !== neutral)
@@ -109,10 +123,9 @@ function readPrompt(value: unknown): string | readonly number[] {
   throw refuse("prompt", value, "is neither one text nor one list of token ids", "send a string or an array of token ids");
 }
 
-function readNumber(parameter: string, value: unknown, [least, most]: readonly [number, number], integer?: boolean): number {
-  const fits = typeof value === "number" && value >= least && value <= most && (!integer || Number.isInteger(value));
-  if (!fits)
-    throw refuse(parameter, value, `is ${JSON.stringify(value)}`, `send ${integer ? "an integer" : "a number"} from ${least} to ${most}`);
+function readMaxTokens(value: unknown): number {
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 1)
+    throw refuse("max_tokens", value, `is ${JSON.stringify(value)}`, "send an integer from 1");
   return value;
 }
 
