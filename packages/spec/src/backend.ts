@@ -25,6 +25,9 @@ export interface TensorSlice {
 
 export type WeightLayout = "plain" | "packed";
 
+/** A workspace is a contiguous vector of i8 whose byte offset is a multiple of this: vector loads and cache lines of every backend. */
+export const workspaceAlignment = 64;
+
 /** What an op needs beside its operands, for its largest bindings. */
 export interface WorkspaceQuery {
   readonly op: OpName;
@@ -79,7 +82,7 @@ export interface Tensor {
   readonly layout: WeightLayout;
   /** Row-major, outermost first, at most 4 dimensions. */
   readonly shape: readonly Dim[];
-  /** Elements from one index of axis 0 to the next; the other axes are contiguous. Absent: contiguous too. */
+  /** Elements from one index of axis 0 to the next; the other axes are contiguous. Absent: contiguous too, as vectors must be. */
   readonly rowStride?: number;
 }
 
@@ -103,15 +106,19 @@ export interface StepSignal {
 /** Slots lie this many 32-bit values apart, a cache line each. */
 export const signalSlotStride = 16;
 
-declare const recorded: unique symbol;
-/** Commands recorded for one device, to be submitted any number of times. */
-export interface CommandList extends Disposable {
-  readonly [recorded]: true;
+/** What a backend keeps of a recording: the members of a CommandList, without the mark that only `CommandEncoder.finish` gives. */
+export interface RecordedCommands extends Disposable {
   readonly device: DeviceId;
   /** Number of commands. */
   readonly length: number;
   /** Host bytes that the list itself takes. */
   readonly byteLength: number;
+}
+
+declare const recorded: unique symbol;
+/** Commands recorded for one device, to be submitted any number of times. */
+export interface CommandList extends RecordedCommands {
+  readonly [recorded]: true;
 }
 
 /** `completed`: every command ran. `cancelled`: this list was. `poisoned`: a list that it waited for was cancelled or failed. */
@@ -127,7 +134,11 @@ export interface SubmissionReport {
 export interface Submission {
   /** Resolves when the list has run or was left; rejects with DeviceFaultError (device, command, op) when a command failed. */
   readonly done: Promise<SubmissionReport>;
-  /** Poisons this list's signals: waiters on other devices fall through, results are discarded, nothing hangs. Idempotent. */
+  /**
+   * Poisons this list's signals: waiters on other devices fall through, results are discarded, nothing hangs. Idempotent.
+   * A list that is still queued poisons them, and settles `done`, when it reaches the head of its device's queue, and no sooner: the
+   * poison of a later step would hide the steps that lists ahead of it have yet to signal. Until then its waiters wait.
+   */
   cancel(): void;
 }
 

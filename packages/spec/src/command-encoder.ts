@@ -1,5 +1,5 @@
 /** The recording half of every backend: checks an op's operands once, then hands the command to `emit`. */
-import type { CommandList, Dim, StepSignal, Tensor } from "./backend.js";
+import { type CommandList, type Dim, type RecordedCommands, type StepSignal, type Tensor, workspaceAlignment } from "./backend.js";
 import type { Command } from "./command.js";
 import type { DType } from "./dtype.js";
 import { InvalidCommandError, UnsupportedOpError } from "./errors.js";
@@ -20,8 +20,8 @@ export abstract class CommandEncoder implements Encoder {
 
   /** Keeps one checked command. */
   protected abstract emit(command: Command): void;
-  /** Makes the list of what was emitted. */
-  protected abstract finishList(): CommandList;
+  /** Makes the list of what was emitted; `finish` hands it out as a CommandList. */
+  protected abstract finishList(): RecordedCommands;
 
   embed(out: Tensor, table: Tensor, tokenIds: Tensor): void {
     const [numTokens, hiddenSize] = this.#matrix("embed", "out", out);
@@ -62,7 +62,9 @@ export abstract class CommandEncoder implements Encoder {
       ["x", x, [numRows, innerSize], "f32"],
       ["weight", weight, [numColumns, innerSize]],
       ["bias", bias, [numColumns], "f32"],
+      ["workspace", workspace, ["any"], "i8"],
     ]);
+    this.#checkWorkspace("matmul", workspace);
     this.#emit({ op: "matmul", out, x, weight, bias, workspace });
   }
 
@@ -88,7 +90,7 @@ export abstract class CommandEncoder implements Encoder {
       ["k", k, [numTokens, numKvHeads, "any"], "f32"],
       ["v", v, [numTokens, numKvHeads, "any"], "f32"],
       ["keyCache", keyCache, [numBlocks, numKvHeads, blockSize, k.shape[2]!]],
-      ["valueCache", valueCache, [numBlocks, numKvHeads, blockSize, v.shape[2]!]],
+      ["valueCache", valueCache, [numBlocks, numKvHeads, blockSize, v.shape[2]!], keyCache.dtype],
       ["slotMapping", slotMapping, [numTokens], "i32"],
     ]);
     this.#emit({ op: "storeKv", k, v, keyCache, valueCache, slotMapping });
@@ -151,7 +153,9 @@ export abstract class CommandEncoder implements Encoder {
       ["params", params, [numRows, 5], "f32"],
       ["randomState", randomState, [numRows, 2], "i32"],
       ["history", history, [numRows, "any"], "i32"],
+      ["workspace", workspace, ["any"], "i8"],
     ]);
+    this.#checkWorkspace("sample", workspace);
     this.#emit({ op: "sample", tokenIds, logits, params, randomState, history, workspace });
   }
 
@@ -190,7 +194,7 @@ export abstract class CommandEncoder implements Encoder {
   finish(): CommandList {
     this.#refuseWhenFinished();
     this.#finished = true;
-    return this.finishList();
+    return this.finishList() as CommandList;
   }
 
   #checkNorm(op: "rmsNorm" | "layerNorm", out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | undefined): void {
@@ -201,6 +205,11 @@ export abstract class CommandEncoder implements Encoder {
       ["weight", weight, [numColumns], "f32"],
       ["bias", bias, [numColumns], "f32"],
     ]);
+  }
+
+  #checkWorkspace(op: OpName, workspace: Tensor | undefined): void {
+    if (workspace !== undefined && workspace.byteOffset % workspaceAlignment !== 0)
+      throw new InvalidCommandError(op, "workspace", `lies at byte ${workspace.byteOffset}, no multiple of ${workspaceAlignment}`);
   }
 
   #matrix(op: OpName, field: string, tensor: Tensor): readonly [Dim, Dim] {
@@ -218,6 +227,9 @@ export abstract class CommandEncoder implements Encoder {
         throw new InvalidCommandError(op, field, `is ${tensor.dtype}, ${wantedDType} is needed`);
       if (tensor.buffer.device !== this.device)
         throw new InvalidCommandError(op, field, `lies on ${tensor.buffer.device}, the list is for ${this.device}`);
+      // Kernels read vectors as consecutive elements; only rows of matrices may lie apart.
+      if (shape.length === 1 && tensor.rowStride !== undefined && tensor.rowStride !== 1)
+        throw new InvalidCommandError(op, field, `is a vector with a row stride of ${tensor.rowStride}; a contiguous one is needed`);
     }
   }
 

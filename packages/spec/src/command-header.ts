@@ -71,6 +71,9 @@ export function generateCommandHeader(): string {
     const reads = Object.values(fields).map((kind) => `    ${cppRead(kind)},`);
     return `    case OpCode::${snakeCase(name)}: return ${pascalCase(name)}Command{\n${reads.join("\n")}\n    };`;
   });
+  const blocks = Object.entries(dtypes).map(
+    ([name, { blockSize, blockBytes }]) => `    case DType::${name}: return {${blockSize}, ${blockBytes}};`,
+  );
   const names = ops.map(([name, { opcode }]) => `    case OpCode(${opcode}): return "${name}";`);
   return `// Generated from the op table of @thermocline/spec. Do not edit.
 #pragma once
@@ -83,6 +86,20 @@ namespace thermocline {
 ${constants.join("\n")}
 
 ${definitions.join("\n\n")}
+
+// Elements and bytes of one block as files store it; {0, 0} for a number that names no storage type.
+struct StorageBlock {
+  uint32_t elements;
+  uint32_t bytes;
+};
+
+// Internal linkage: files compiled for one instruction set include this and must not lend their copy to others.
+static constexpr StorageBlock storage_block(DType dtype) {
+  switch (dtype) {
+${blocks.join("\n")}
+  }
+  return {0, 0};
+}
 
 }  // namespace thermocline
 

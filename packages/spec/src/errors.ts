@@ -87,6 +87,7 @@ export class DeviceFaultError extends ThermoclineError {
     /** Index of the command in its list. */
     readonly commandIndex: number,
     readonly op: string,
+    /** What was wrong: names the operand or rule, and holds the offending value where there is one. */
     readonly detail: string,
   ) {
     super(`${device}: command ${commandIndex} (${op}) failed: ${detail}`, "the step was discarded; try again, and report it if it repeats");

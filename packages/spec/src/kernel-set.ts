@@ -41,6 +41,7 @@ export interface SampleArgs {
   readonly randomState: Tensor;
   /** [R, historyLength] i32: recent token ids for the penalty; -1 pads. */
   readonly history: Tensor;
+  /** [n] i8, 64-byte aligned: what `traits.workspaceByteLength` asks for. */
   readonly workspace?: Tensor;
 }
 
@@ -53,7 +54,8 @@ export interface KernelSet {
   rmsNorm(out: Tensor, x: Tensor, weight: Tensor, eps: number): void;
   /** out[t] = (x[t] - mean) / sqrt(variance + eps) · weight + bias. */
   layerNorm(out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | undefined, eps: number): void;
-  /** out[t, n] = Σk x[t, k] · weight[n, k] (+ bias[n]). `workspace`: what `traits.workspaceByteLength` asks for. */
+  /** out[t, n] = Σk x[t, k] · weight[n, k] (+ bias[n]). `workspace` [n] i8, 64-byte aligned: what
+   *  `traits.workspaceByteLength` asks for. */
   matmul(out: Tensor, x: Tensor, weight: Tensor, options?: { readonly bias?: Tensor; readonly workspace?: Tensor }): void;
   /** Rotates q [T, numHeads, headDim] and k [T, numKvHeads, headDim] in place by positions [T]. */
   rope(q: Tensor, k: Tensor, positions: Tensor, args: RopeArgs): void;
@@ -70,7 +72,8 @@ export interface KernelSet {
   /**
    * tokenIds [R] from logits [R, V], which stay as they are. In order: repetition penalty over `history`, then, where temperature is 0,
    * the largest logit (lowest id on ties); else top-k, top-p, min-p on the softmax at temperature 1, and a draw at `temperature`.
-   * The draw is `uniformOf(seed, draw)` of `sampling.ts`.
+   * The draw is `uniformOf(seed, draw)` of `sampling.ts`. Where the largest logit is infinite no probabilities exist: the first candidate
+   * (largest logit, lowest id on ties) is the token.
    */
   sample(tokenIds: Tensor, logits: Tensor, args: SampleArgs): void;
   /** For each row the sampled token, then the k - 1 most likely ones (lowest id first on ties), with natural-log probabilities of the

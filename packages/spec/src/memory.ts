@@ -1,5 +1,5 @@
 /** Every byte has a device, an owner and a class before it exists. */
-import { InsufficientMemoryError } from "./errors.js";
+import { InsufficientMemoryError, InvalidRequestError } from "./errors.js";
 
 /** `kind:index`, such as "cpu:0", "cuda:0" or "reference:0". */
 export type DeviceId = string;
@@ -35,18 +35,40 @@ export interface MemoryReservation extends MemoryRequest, Disposable {
 }
 
 export interface MemoryLedger {
-  /** Makes a device known, or changes its budget. Budgets only bound later reservations. */
+  /**
+   * Makes a device known, or changes its budget. Budgets only bound later reservations; `Infinity` leaves the device unbounded.
+   * @throws InvalidRequestError where the budget is no number from 0 on.
+   */
   setBudget(device: DeviceId, budgetBytes: number): void;
   budget(device: DeviceId): number;
   available(device: DeviceId): number;
-  /** All or nothing. @throws InsufficientMemoryError with device, need, have, holders and a cure. */
+  /**
+   * All or nothing.
+   * @throws InsufficientMemoryError with device, need, have, holders and a cure; also for more bytes than `Number.MAX_SAFE_INTEGER`,
+   * whatever the budget. @throws RangeError for a byte length that is no whole number from 0 on: a bug of the caller's.
+   */
   reserve(requests: readonly MemoryRequest[]): readonly MemoryReservation[];
   /** Every live reservation, in the order in which they were made. */
   report(): readonly MemoryReservation[];
 }
 
-/** A ledger over budgets in bytes. It never asks a driver what is free: sizes come from the caller's own arithmetic. */
+/** NaN compares false with everything, so that a device with such a budget would never refuse. */
+function checkBudget(device: DeviceId, bytes: number): void {
+  if (typeof bytes === "number" && bytes >= 0) return;
+  throw new InvalidRequestError(
+    "budgetBytes",
+    bytes,
+    `${device} cannot have a budget of ${bytes} bytes`,
+    "give a number of bytes from 0 on",
+  );
+}
+
+/**
+ * A ledger over budgets in bytes. It never asks a driver what is free: sizes come from the caller's own arithmetic.
+ * @throws InvalidRequestError where a budget is no number from 0 on.
+ */
 export function createMemoryLedger(budgets: Readonly<Record<DeviceId, number>> = {}): MemoryLedger {
+  for (const [device, bytes] of Object.entries(budgets)) checkBudget(device, bytes);
   const budgetBytes = new Map<DeviceId, number>(Object.entries(budgets));
   const reservedBytes = new Map<DeviceId, number>();
   const live = new Set<MemoryReservation>();
@@ -79,16 +101,24 @@ export function createMemoryLedger(budgets: Readonly<Record<DeviceId, number>> =
   }
 
   return {
-    setBudget: (device, bytes) => void budgetBytes.set(device, bytes),
+    setBudget(device, bytes) {
+      checkBudget(device, bytes);
+      budgetBytes.set(device, bytes);
+    },
     budget: (device) => budgetBytes.get(device) ?? 0,
     available,
     reserve(requests) {
       const need = new Map<DeviceId, number>();
       for (const { device, byteLength, label } of requests) {
-        if (!Number.isSafeInteger(byteLength) || byteLength < 0) throw new RangeError(`${label}: ${byteLength} is no byte length`);
+        const isCount = Number.isInteger(byteLength) || byteLength === Number.POSITIVE_INFINITY;
+        if (!isCount || byteLength < 0) throw new RangeError(`${label}: ${byteLength} is no byte length`);
         need.set(device, (need.get(device) ?? 0) + byteLength);
       }
-      for (const [device, bytes] of need) if (bytes > available(device)) refuse(device, bytes);
+      for (const [device, bytes] of need) {
+        // Past 2^53 sums of bytes are no longer exact, and an unbounded device would keep count of nothing.
+        const isExact = (reservedBytes.get(device) ?? 0) + bytes <= Number.MAX_SAFE_INTEGER;
+        if (bytes > available(device) || !isExact) refuse(device, bytes);
+      }
       return requests.map(makeReservation);
     },
     report: () => [...live],

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { InvalidCommandError, UnsupportedOpError } from "../src/index.js";
+import { type DType, InvalidCommandError, type SampleArgs, type Tensor, UnsupportedOpError } from "../src/index.js";
 import { createBuffer, RecordingEncoder, tensor } from "./operands.js";
 
 let encoder: RecordingEncoder;
@@ -19,6 +19,7 @@ function thrownBy(record: () => void): unknown {
 }
 
 const i32 = (...shape: (number | "numTokens" | "numSequences")[]) => tensor(shape, "i32");
+const strided = (shape: readonly number[], dtype: DType = "f32") => tensor(shape, dtype, { rowStride: 24 });
 const cache = (headDim: number, dtype: "f16" | "f32" = "f16") => tensor([8, 2, 16, headDim], dtype);
 
 describe("an encoder", () => {
@@ -74,8 +75,43 @@ describe("an encoder", () => {
     ["add", "a", () => encoder.add(tensor([2, 8]), tensor([2, 8], "f16"), tensor([2, 8]))],
     ["fill", "out", () => encoder.fill(tensor([2, 8], "f16"), 0)],
     ["copy", "to", () => encoder.copy(tensor([2, 8], "f16"), tensor([2, 8]))],
+    ["storeKv", "valueCache", () => encoder.storeKv(tensor([2, 2, 4]), tensor([2, 2, 4]), cache(4), cache(4, "f32"), i32(2))],
+    ["matmul", "workspace", () => matmul({ workspace: tensor([64], "f32") })],
+    ["sample", "workspace", () => sample({ workspace: tensor([64], "f32") })],
   ])("%s: refuses a wrong dtype of %s", (op, field, record) => {
     expect(thrownBy(record)).toEqual(refusal(op, field));
+  });
+
+  it.each<[string, string, () => void]>([
+    ["rmsNorm", "weight", () => encoder.rmsNorm(tensor([2, 8]), tensor([2, 8]), strided([8]), 1e-5)],
+    ["layerNorm", "bias", () => encoder.layerNorm(tensor([2, 8]), tensor([2, 8]), tensor([8]), strided([8]), 1e-5)],
+    ["matmul", "bias", () => matmul({ bias: strided([8]) })],
+    ["embed", "tokenIds", () => encoder.embed(tensor([2, 8]), tensor([100, 8]), strided([2], "i32"))],
+    ["rope", "positions", () => rope(strided([2], "i32"), tensor([4]))],
+    ["rope", "frequencyFactors", () => rope(i32(2), strided([4]))],
+    ["copy", "to", () => encoder.copy(strided([8]), tensor([8]))],
+    ["matmul", "workspace", () => matmul({ workspace: strided([64], "i8") })],
+  ])("%s: refuses elements of the vector %s that lie apart", (op, field, record) => {
+    expect(thrownBy(record)).toEqual(refusal(op, field));
+    expect(encoder.commands).toEqual([]);
+  });
+
+  it("takes rows of a matrix that lie apart, and vectors whose stride is 1", () => {
+    encoder.add(strided([2, 8]), strided([2, 8]), tensor([2, 8]));
+    encoder.rmsNorm(tensor([2, 8]), tensor([2, 8]), tensor([8], "f32", { rowStride: 1 }), 1e-5);
+    expect(encoder.commands).toHaveLength(2);
+  });
+
+  it.each(["matmul", "sample"] as const)("%s: takes a workspace on its own device at a multiple of 64 bytes, and no other", (op) => {
+    const record = (workspace: Tensor) => (op === "matmul" ? matmul({ workspace }) : sample({ workspace }));
+    record(tensor([64], "i8", { byteOffset: 128 }));
+    for (const wrong of [
+      tensor([64], "i8", { byteOffset: 32 }),
+      tensor([64], "i8", { buffer: createBuffer("cuda:0") }),
+      tensor([8, 8], "i8"),
+    ])
+      expect(thrownBy(() => record(wrong))).toEqual(refusal(op, "workspace"));
+    expect(encoder.commands).toHaveLength(1);
   });
 
   it("refuses tensors of another device", () => {
@@ -115,6 +151,14 @@ function attention({ numHeads = 4, keyCache = cache(4), valueCache = cache(4), b
   });
 }
 
-function sample({ params = tensor([3, 5]), randomState = i32(3, 2) }) {
-  encoder.sample(i32(3), tensor([3, 50]), { params, randomState, history: i32(3, 8) });
+function sample({ params = tensor([3, 5]), randomState = i32(3, 2), ...workspace }: Partial<Omit<SampleArgs, "history">>) {
+  encoder.sample(i32(3), tensor([3, 50]), { params, randomState, history: i32(3, 8), ...workspace });
+}
+
+function matmul(options: { readonly bias?: Tensor; readonly workspace?: Tensor }) {
+  encoder.matmul(tensor([2, 8]), tensor([2, 4]), tensor([8, 4]), options);
+}
+
+function rope(positions: Tensor, frequencyFactors: Tensor) {
+  encoder.rope(tensor([2, 4, 8]), tensor([2, 2, 8]), positions, { theta: 1e4, dims: 8, mode: "neox", frequencyFactors });
 }

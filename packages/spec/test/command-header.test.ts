@@ -31,4 +31,9 @@ describe("the generated C++ header", () => {
       for (const [index, member] of members.entries()) expect(header).toContain(`  ${member} = ${index},`);
     expect(header).toContain(`words_per_tensor = ${wordsPerTensor};`);
   });
+
+  it("has the elements and bytes of a block of every dtype", () => {
+    for (const [name, { blockSize, blockBytes }] of Object.entries(dtypes))
+      expect(header).toContain(`case DType::${name}: return {${blockSize}, ${blockBytes}};`);
+  });
 });

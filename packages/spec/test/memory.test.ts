@@ -62,10 +62,41 @@ describe("a memory ledger", () => {
     expect(() => ledger.reserve([request("cuda:1", 1)])).toThrow(InsufficientMemoryError);
   });
 
-  it.each([-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 60])("refuses %d bytes", (byteLength) => {
+  it.each([-1, 0.5, Number.NaN, Number.NEGATIVE_INFINITY])("takes %d bytes for a bug of its caller", (byteLength) => {
     const ledger = createMemoryLedger({ "cpu:0": Number.MAX_SAFE_INTEGER });
     expect(() => ledger.reserve([request("cpu:0", byteLength)])).toThrow(RangeError);
     expect(ledger.report()).toEqual([]);
+  });
+
+  it.each([2 ** 53, 2 ** 60, 1e300, Number.POSITIVE_INFINITY])("has no room for %d bytes, whatever the budget", (byteLength) => {
+    for (const budgetBytes of [100, Number.MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY]) {
+      const ledger = createMemoryLedger({ "cpu:0": budgetBytes });
+      expect(() => ledger.reserve([request("cpu:0", byteLength)])).toThrow(InsufficientMemoryError);
+      expect(ledger.report()).toEqual([]);
+    }
+  });
+
+  it("lets an unbounded device hold what can be counted exactly, and no more", () => {
+    const ledger = createMemoryLedger({ "cpu:0": Number.POSITIVE_INFINITY });
+    ledger.reserve([request("cpu:0", 2 ** 52)]);
+    expect(ledger.available("cpu:0")).toBe(Number.POSITIVE_INFINITY);
+    expect(() => ledger.reserve([request("cpu:0", 2 ** 52)])).toThrow(InsufficientMemoryError);
+    expect(ledger.reserve([request("cpu:0", 2 ** 52 - 1)])).toHaveLength(1);
+  });
+
+  it.each([Number.NaN, -1, Number.NEGATIVE_INFINITY, "8GiB" as unknown as number])("refuses a budget of %s", (budgetBytes) => {
+    const refusal = expect.objectContaining({ code: "invalid-request", parameter: "budgetBytes", value: budgetBytes });
+    const ledger = createMemoryLedger({ "cpu:0": 10 });
+    for (const set of [() => ledger.setBudget("cpu:0", budgetBytes), () => void createMemoryLedger({ "cpu:0": budgetBytes })])
+      expect(set).toThrow(refusal);
+    expect(ledger.budget("cpu:0")).toBe(10);
+  });
+
+  it("takes budgets of 0 and of Infinity", () => {
+    const ledger = createMemoryLedger({ "cpu:0": 0 });
+    expect(() => ledger.reserve([request("cpu:0", 1)])).toThrow(InsufficientMemoryError);
+    ledger.setBudget("cpu:0", Number.POSITIVE_INFINITY);
+    expect(ledger.reserve([request("cpu:0", 1)])).toHaveLength(1);
   });
 });
 

@@ -2,11 +2,11 @@
 import {
   type Command,
   CommandEncoder,
-  type CommandList,
   createMemoryLedger,
   type DeviceBuffer,
   type DType,
   type OpName,
+  type RecordedCommands,
   type Tensor,
 } from "../src/index.js";
 
@@ -33,7 +33,7 @@ export class RecordingEncoder extends CommandEncoder {
     this.commands.push(command);
   }
 
-  protected override finishList(): CommandList {
-    return { device: this.device, length: this.commands.length, byteLength: 0, [Symbol.dispose]() {} } as CommandList;
+  protected override finishList(): RecordedCommands {
+    return { device: this.device, length: this.commands.length, byteLength: 0, [Symbol.dispose]() {} };
   }
 }
