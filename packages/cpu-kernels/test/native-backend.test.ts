@@ -84,10 +84,38 @@ describe.runIf(hasAddon)("the CPU backend", () => {
     const weight = { ...plain(allocate(ledger, backend, byteLength), [16, 32], "q8_0"), layout: "packed" as const };
     const out = plain(allocate(ledger, backend, 4 * 16 * 4), ["numTokens", 16]);
     const x = plain(allocate(ledger, backend, 4 * 32 * 4), ["numTokens", 32]);
-    const workspace = plain(allocate(ledger, backend, 2 * 40), [20]);
+    const workspace = plain(allocate(ledger, backend, 2 * 40), [80], "i8");
     const list = record(backend, (encoder) => encoder.matmul(out, x, weight, { workspace }));
     expect(await backend.submit(list, bindings({ numTokens: 2 })).done).toEqual({ outcome: "completed" });
     await expect(backend.submit(list, bindings({ numTokens: 3 })).done).rejects.toThrow("workspace needs 120 bytes, it has 80");
+  });
+
+  it("refuses a workspace in imported memory that does not begin at a multiple of 64 bytes", async () => {
+    const ledger = ledgerFor("cpu:0");
+    await using backend = createCpuBackend({ threads: 1 });
+    const memory = new Uint8Array(new SharedArrayBuffer(4096));
+    const logits = plain(allocate(ledger, backend, 4 * 8), [1, 8]);
+    const args = {
+      params: plain(allocate(ledger, backend, 4 * 5), [1, 5]),
+      randomState: plain(allocate(ledger, backend, 8), [1, 2], "i32"),
+      history: plain(allocate(ledger, backend, 4), [1, 1], "i32"),
+    };
+    const recordWith = (view: Uint8Array) =>
+      record(backend, (encoder) => {
+        const workspace = plain(backend.importHost(view, reserve(ledger, "cpu:0", view.length)), [64], "i8");
+        encoder.sample(plain(allocate(ledger, backend, 4), [1], "i32"), logits, { ...args, workspace });
+      });
+    // The engine aligns shared memory to 8 bytes at least: of 8 places 8 bytes apart, one is aligned to 64.
+    const refusals = Array.from({ length: 8 }, (_, place) => {
+      try {
+        recordWith(memory.subarray(8 * place, 8 * place + 64))[Symbol.dispose]();
+        return "";
+      } catch (error) {
+        return (error as Error).message;
+      }
+    });
+    expect(refusals.filter((message) => message.includes("sample) has a workspace at an address"))).toHaveLength(7);
+    expect(refusals.filter((message) => message === "")).toHaveLength(1);
   });
 
   it("injects the fault that a submission asks for", async () => {

@@ -7,6 +7,7 @@ namespace thermocline::THERMOCLINE_ISA {
 namespace {
 
 inline bool is_nan(float value) { return (bits_of(value) & 0x7fffffffu) > 0x7f800000u; }
+inline bool is_infinite(float value) { return (bits_of(value) & 0x7fffffffu) == 0x7f800000u; }
 
 // The upper half orders logits: for positive floats the bit pattern ascends with the value, for negative ones it descends. Adding 0 makes
 // -0 and 0 equal. Not for NaN.

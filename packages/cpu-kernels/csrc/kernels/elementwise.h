@@ -98,13 +98,13 @@ inline Status fill(const TensorView& out, double value, const Parallel& parallel
 }
 
 inline Status copy(const TensorView& to, const TensorView& from, const Parallel& parallel) {
-  const BlockSize unit = block_size_of(from.dtype);
+  const StorageBlock unit = storage_block(from.dtype);
   if (unit.bytes == 0) return {"copy of a dtype that this backend does not know", static_cast<int64_t>(from.dtype), 0};
   const RowShape shape = from.row_stride == to.row_stride ? rows_of(from) : RowShape{from.shape[0], columns_of(from)};
-  const int64_t row_bytes = shape.columns / unit.columns * unit.bytes;
+  const int64_t row_bytes = shape.columns / unit.elements * unit.bytes;
   for_each_piece(shape.rows, row_bytes, parallel, [&](int64_t row, int64_t first, int64_t count) {
-    memcpy(to.data + row * to.row_stride / unit.columns * unit.bytes + first,
-           from.data + row * from.row_stride / unit.columns * unit.bytes + first, static_cast<size_t>(count));
+    memcpy(to.data + row * to.row_stride / unit.elements * unit.bytes + first,
+           from.data + row * from.row_stride / unit.elements * unit.bytes + first, static_cast<size_t>(count));
   });
   return {};
 }

@@ -50,7 +50,7 @@ inline void embed_quantised(float* out, const TensorView& table, int64_t row) {
       else dequantise_q8_0(out, reader);
     }
   } else {
-    const int64_t block_bytes = block_size_of(table.dtype).bytes;
+    const int64_t block_bytes = storage_block(table.dtype).bytes;
     const std::byte* block = table.data + row * (table.row_stride / quant_block_columns) * block_bytes;
     for (int64_t b = 0; b < blocks; b++, block += block_bytes, out += quant_block_columns) {
       const BlockReader reader{block, block + 2, 4};

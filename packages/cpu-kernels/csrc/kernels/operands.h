@@ -21,8 +21,8 @@ inline bool present(const TensorView& view) { return view.data != nullptr; }
 inline int64_t columns_of(const TensorView& view) { return view.shape[1] * view.shape[2] * view.shape[3]; }
 
 inline int64_t byte_length_of(const TensorView& view) {
-  const BlockSize unit = block_size_of(view.dtype);
-  return view.shape[0] * columns_of(view) / unit.columns * unit.bytes;
+  const StorageBlock unit = storage_block(view.dtype);
+  return view.shape[0] * columns_of(view) / unit.elements * unit.bytes;
 }
 
 inline int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }

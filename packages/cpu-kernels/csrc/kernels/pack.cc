@@ -35,9 +35,9 @@ size_t packed_byte_length(DType dtype, int64_t rows, int64_t columns) {
 
 void pack_rows(const PackSource& source, const int64_t* column_ranges, int64_t num_column_ranges, int64_t first_row, int64_t num_rows,
                std::byte* packed) {
-  const BlockSize unit = block_size_of(source.dtype);
-  const bool quantised = unit.columns > 1;
-  const int64_t unit_bytes = packed_group_bytes(source.dtype, unit.columns);
+  const StorageBlock unit = storage_block(source.dtype);
+  const bool quantised = unit.elements > 1;
+  const int64_t unit_bytes = packed_group_bytes(source.dtype, unit.elements);
   int64_t columns = 0;
   for (int64_t range = 0; range < num_column_ranges; range++) columns += column_ranges[2 * range + 1];
 
@@ -47,8 +47,8 @@ void pack_rows(const PackSource& source, const int64_t* column_ranges, int64_t n
     const int64_t lanes = num_rows - row < rows_per_group ? num_rows - row : rows_per_group;
     if (lanes < rows_per_group) memset(out, 0, packed_group_bytes(source.dtype, columns));
     for (int64_t range = 0; range < num_column_ranges; range++) {
-      const int64_t first = column_ranges[2 * range] / unit.columns;
-      const int64_t count = column_ranges[2 * range + 1] / unit.columns;
+      const int64_t first = column_ranges[2 * range] / unit.elements;
+      const int64_t count = column_ranges[2 * range + 1] / unit.elements;
       for (int64_t index = first; index < first + count; index++, out += unit_bytes) {
         if (quantised) pack_block(rows, source.row_bytes, lanes, index, unit.bytes, out);
         else pack_column(rows, source.row_bytes, lanes, index, unit.bytes, out);

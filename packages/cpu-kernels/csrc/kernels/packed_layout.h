@@ -16,27 +16,7 @@ static constexpr int64_t packed_chunk_bytes = 4 * rows_per_group;
 static constexpr int64_t packed_q4_0_bytes = packed_scale_bytes + 4 * packed_chunk_bytes;
 static constexpr int64_t packed_q8_0_bytes = packed_scale_bytes + 8 * packed_chunk_bytes;
 
-// Storage of one block of a dtype as files store it; {1, 0} for a type that no kernel here reads.
-struct BlockSize {
-  int64_t columns;
-  int64_t bytes;
-};
-
-static constexpr BlockSize block_size_of(DType dtype) {
-  switch (dtype) {
-    case DType::f64:
-    case DType::i64: return {1, 8};
-    case DType::f32:
-    case DType::i32: return {1, 4};
-    case DType::f16:
-    case DType::bf16:
-    case DType::i16: return {1, 2};
-    case DType::i8: return {1, 1};
-    case DType::q4_0: return {quant_block_columns, 18};
-    case DType::q8_0: return {quant_block_columns, 34};
-    default: return {1, 0};
-  }
-}
+static_assert(storage_block(DType::q4_0).elements == quant_block_columns && storage_block(DType::q8_0).elements == quant_block_columns);
 
 // Bytes of a group of 16 rows in the packed layout; 0 for a dtype that is never packed.
 static constexpr int64_t packed_group_bytes(DType dtype, int64_t columns) {

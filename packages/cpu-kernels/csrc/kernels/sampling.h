@@ -113,7 +113,10 @@ inline int32_t sample_candidates(uint64_t* candidates, int64_t vocabulary, const
     for (int64_t i = 1; i < vocabulary; i++) best = candidates[i] < best ? candidates[i] : best;
     return id_of(best);
   }
-  const int64_t kept = keep_likely(candidates, keep_top_k(candidates, vocabulary, params.top_k), params.top_p, params.min_p);
+  const int64_t likeliest = keep_top_k(candidates, vocabulary, params.top_k);
+  // Beside an infinite logit no probabilities exist: the first candidate is the token, as KernelSet says.
+  if (is_infinite(logit_of(candidates[0]))) return id_of(candidates[0]);
+  const int64_t kept = keep_likely(candidates, likeliest, params.top_p, params.min_p);
   return draw(candidates, kept, params.temperature, uniform);
 }
 

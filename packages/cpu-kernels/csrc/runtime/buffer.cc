@@ -13,8 +13,17 @@
 namespace thermocline {
 namespace {
 
+// GCC defines a macro under -fsanitize=address; clang 14 only answers __has_feature.
+#if defined(__SANITIZE_ADDRESS__)
+#define THERMOCLINE_ADDRESS_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define THERMOCLINE_ADDRESS_SANITIZER
+#endif
+#endif
+
 // From here on memory comes from the system page by page: zero without being touched, returned when freed. Sanitizers see only the heap.
-#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__linux__) && !defined(THERMOCLINE_ADDRESS_SANITIZER)
 constexpr size_t mapping_threshold = size_t{1} << 20;
 #else
 constexpr size_t mapping_threshold = SIZE_MAX;

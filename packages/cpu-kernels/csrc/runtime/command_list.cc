@@ -36,9 +36,26 @@ class ListHandles final : public HandleScope {
   std::unordered_map<uint32_t, const Buffer*> seen_;
 };
 
+// Storage types that a kernel here reads or copies: `addressableDTypes` of src/traits.ts.
+bool is_addressable(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+    case DType::f16:
+    case DType::bf16:
+    case DType::f64:
+    case DType::i8:
+    case DType::i16:
+    case DType::i32:
+    case DType::i64:
+    case DType::q4_0:
+    case DType::q8_0: return true;
+    default: return false;
+  }
+}
+
 const char* invalid_tensor(const Tensor& tensor) {
   if (tensor.buffer == nullptr) return nullptr;
-  if (storage_block(tensor.dtype).elements == 0) return "has a tensor of a storage type without kernels";
+  if (!is_addressable(tensor.dtype)) return "has a tensor of a storage type without kernels";
   if (tensor.layout == Layout::packed && (tensor.rank != 2 || tensor.row_stride != 0 || !can_pack(tensor.dtype)))
     return "has a packed tensor that is no whole matrix of a packed type";
   const uint32_t alignment = tensor.layout == Layout::packed ? 32 : tensor.dtype == DType::f32 || tensor.dtype == DType::i32 ? 4 : tensor.dtype == DType::f16 ? 2 : 1;
@@ -47,6 +64,14 @@ const char* invalid_tensor(const Tensor& tensor) {
 
 const char* first_of(const char* a, const char* b) { return a != nullptr ? a : b; }
 
+// Kernels lay out structures of their own there: by address, because imported memory may begin anywhere.
+const char* invalid_workspace(const Tensor& workspace) {
+  if (workspace.buffer == nullptr) return nullptr;
+  if (workspace.dtype != DType::i8 || workspace.layout != Layout::plain) return "has a workspace that is no plain i8 tensor";
+  const uintptr_t address = reinterpret_cast<uintptr_t>(workspace.buffer->data()) + workspace.byte_offset;
+  return address % buffer_alignment == 0 ? nullptr : "has a workspace at an address that is no multiple of 64";
+}
+
 template <typename... Tensors>
 const char* invalid_among(const Tensors&... tensors) {
   const char* problem = nullptr;
@@ -54,13 +79,13 @@ const char* invalid_among(const Tensors&... tensors) {
   return problem;
 }
 
-// What no reader can see: enum values, storage types and alignment.
+// What no reader can see: enum values, storage types, workspaces and alignment.
 struct Validator {
   const char* operator()(const EmbedCommand& c) const { return invalid_among(c.out, c.table, c.token_ids); }
   const char* operator()(const GatherRowsCommand& c) const { return invalid_among(c.out, c.x, c.rows); }
   const char* operator()(const RmsNormCommand& c) const { return invalid_among(c.out, c.x, c.weight); }
   const char* operator()(const LayerNormCommand& c) const { return invalid_among(c.out, c.x, c.weight, c.bias); }
-  const char* operator()(const MatmulCommand& c) const { return invalid_among(c.out, c.x, c.weight, c.bias, c.workspace); }
+  const char* operator()(const MatmulCommand& c) const { return first_of(invalid_among(c.out, c.x, c.weight, c.bias), invalid_workspace(c.workspace)); }
   const char* operator()(const RopeCommand& c) const {
     if (c.mode != RopeMode::normal && c.mode != RopeMode::neox) return "has an unknown rope mode";
     return invalid_among(c.q, c.k, c.positions, c.frequency_factors);
@@ -76,7 +101,7 @@ struct Validator {
   const char* operator()(const AddCommand& c) const { return invalid_among(c.out, c.a, c.b); }
   const char* operator()(const SoftcapCommand& c) const { return invalid_among(c.out, c.x); }
   const char* operator()(const SampleCommand& c) const {
-    return invalid_among(c.token_ids, c.logits, c.params, c.random_state, c.history, c.workspace);
+    return first_of(invalid_among(c.token_ids, c.logits, c.params, c.random_state, c.history), invalid_workspace(c.workspace));
   }
   const char* operator()(const TopLogprobsCommand& c) const { return invalid_among(c.ids, c.logprobs, c.logits, c.sampled_token_ids); }
   const char* operator()(const FillCommand& c) const { return invalid_among(c.out); }
@@ -86,22 +111,6 @@ struct Validator {
 };
 
 }  // namespace
-
-StorageBlock storage_block(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-    case DType::i32: return {1, 4};
-    case DType::f16:
-    case DType::bf16:
-    case DType::i16: return {1, 2};
-    case DType::i8: return {1, 1};
-    case DType::f64:
-    case DType::i64: return {1, 8};
-    case DType::q4_0: return {32, 18};
-    case DType::q8_0: return {32, 34};
-    default: return {0, 0};
-  }
-}
 
 std::shared_ptr<const CommandList> CommandList::decode(const uint32_t* words, size_t num_words, const double* numbers, size_t num_numbers,
                                                        const BufferTable& buffers, std::vector<std::shared_ptr<Buffer>> counters,

@@ -15,13 +15,6 @@ namespace thermocline {
 // One step's values, in the order of `Binding`.
 using StepBindings = std::array<int64_t, num_bindings>;
 
-// Elements per block and bytes of a block; {0, 0} for a storage type whose tensors this runtime does not address.
-struct StorageBlock {
-  uint32_t elements;
-  uint32_t bytes;
-};
-StorageBlock storage_block(DType dtype);
-
 struct RecordedCommand {
   OpCode opcode;
   Command command;

@@ -181,6 +181,33 @@ function edgeData(): SampleData {
   return data;
 }
 
+/** No probabilities exist beside an infinite logit: the first candidate is the token, whatever the draw and the other parameters. */
+function infiniteData(): SampleData {
+  const numRows = 2 * parameterChoices.length;
+  const vocabSize = 64;
+  const infinities = [41, 9, 63];
+  const random = new Random(vocabSize);
+  const data = {
+    vocabSize,
+    logits: random.normals(numRows * vocabSize, 2),
+    params: new Float32Array(numRows * 5),
+    randomState: random.integers(numRows * 2, -(2 ** 31), 2 ** 31 - 1),
+    history: new Int32Array(numRows * historyLength).fill(9),
+    tokenIds: new Int32Array(numRows),
+  };
+  for (let row = 0; row < numRows; row++) {
+    const rowLogits = data.logits.subarray(row * vocabSize, (row + 1) * vocabSize);
+    // The second half: nothing but -Infinity.
+    const isLowest = row >= parameterChoices.length;
+    if (isLowest) rowLogits.fill(Number.NEGATIVE_INFINITY);
+    else for (const id of infinities) rowLogits[id] = Number.POSITIVE_INFINITY;
+    data.tokenIds[row] = isLowest ? 0 : Math.min(...infinities);
+    const { temperature, topK, topP, minP, repetitionPenalty } = parameterChoices[row % parameterChoices.length]!;
+    data.params.set([temperature, topK, topP, minP, repetitionPenalty], row * 5);
+  }
+  return data;
+}
+
 function sampleCase(
   title: string,
   makeCaseData: () => SampleData,
@@ -203,6 +230,12 @@ export const sampleCases: readonly OpCase[] = [
   sampleCase("[3, 32000], ties", () => makeData(32_000, true, 3), correctSteps),
   sampleCase("equal logits at the edge of top-p and min-p", edgeData, (data, stepOf) => [
     { ...stepOf(firstRows(8)), check: (outputs) => expectSameBits("tokenIds", outputs.tokenIds!, data.tokenIds) },
+  ]),
+  sampleCase("[R, 64], infinite logits", infiniteData, (data, stepOf) => [
+    {
+      ...stepOf(firstRows(data.tokenIds.length)),
+      check: (outputs) => expectSameBits("tokenIds", outputs.tokenIds!, data.tokenIds),
+    },
   ]),
   sampleCase(
     "[R, 50], a NaN logit is a fault",
