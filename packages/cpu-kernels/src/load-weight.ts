@@ -4,19 +4,16 @@ import { getSystemErrorMap } from "node:util";
 import {
   type DeviceId,
   FileAccessError,
-  type IndexRange,
   InvalidTensorError,
   type LoadOptions,
   type ModelSource,
   type Tensor,
   type TensorInfo,
 } from "@thermocline/spec";
+import { loadThroughSource } from "./load-through-source.js";
 import type { Handle, NativeDevice } from "./native-binding.js";
 import { disposedError, type LoadResult, type PendingRequests } from "./pending-requests.js";
-import { rowsPerGroup } from "./traits.js";
 import { type WeightSlices, weightSlicesOf } from "./weight-slices.js";
-
-const pieceByteLength = 1 << 20;
 
 export interface LoadTarget {
   readonly device: DeviceId;
@@ -79,55 +76,4 @@ async function loadFromPath(target: LoadTarget, path: string, info: TensorInfo, 
 function systemError(errno: number): string {
   const [code, text] = getSystemErrorMap().get(-errno) ?? [`errno ${errno}`, "unknown error"];
   return `${code}, ${text}`;
-}
-
-/** Selected rows in pieces of whole groups; each piece as runs of consecutive file rows. */
-function* piecesOf({ rowRanges, rowByteLength }: WeightSlices): Generator<readonly IndexRange[]> {
-  const maxRows = Math.max(1, Math.floor(pieceByteLength / Math.max(1, rowByteLength) / rowsPerGroup)) * rowsPerGroup;
-  let runs: IndexRange[] = [];
-  let numRows = 0;
-  for (const [rangeFirst, rangeCount] of rowRanges) {
-    for (let taken = 0; taken < rangeCount; ) {
-      const count = Math.min(rangeCount - taken, maxRows - numRows);
-      runs.push([rangeFirst + taken, count]);
-      taken += count;
-      numRows += count;
-      if (numRows < maxRows) continue;
-      yield runs;
-      runs = [];
-      numRows = 0;
-    }
-  }
-  if (numRows > 0) yield runs;
-}
-
-async function loadThroughSource(
-  target: LoadTarget,
-  source: ModelSource,
-  info: TensorInfo,
-  slices: WeightSlices,
-  options: LoadOptions,
-): Promise<void> {
-  const { native, buffer, into, device } = target;
-  const { signal, onBytes } = options;
-  const { rowByteLength, packed } = slices;
-  let firstRow = 0;
-  for (const runs of piecesOf(slices)) {
-    const numRows = runs.reduce((sum, [, count]) => sum + count, 0);
-    const rows = new Uint8Array(numRows * rowByteLength);
-    let at = 0;
-    for (const [first, count] of runs) {
-      const range = { offset: info.range.offset + first * rowByteLength, byteLength: count * rowByteLength };
-      const bytes = await source.read(info.shard, range, signal === undefined ? {} : { signal });
-      signal?.throwIfAborted();
-      if (target.isDisposed()) throw disposedError(device);
-      if (bytes.byteLength !== range.byteLength)
-        throw new InvalidTensorError(info.name, `${range.byteLength} bytes at ${range.offset}`, `${bytes.byteLength} bytes`);
-      rows.set(bytes, at);
-      at += bytes.byteLength;
-      onBytes?.(bytes.byteLength);
-    }
-    native.storeRows(buffer, into.byteOffset, packed, firstRow, numRows, rows);
-    firstRow += numRows;
-  }
 }

@@ -9,7 +9,14 @@ import {
   type TensorSlice,
   type WeightLayout,
 } from "@thermocline/spec";
-import { sliceTensor } from "./reference/slices.js";
+import { rowRuns, sliceTensor } from "./reference/slices.js";
+import { rowsPerGroup } from "./traits.js";
+
+/**
+ * File bytes that are held at once: the rows of a packed group are read together, and memory for them lies beside every budget. Rows of
+ * 4 MiB, a million columns in f32, are far beyond any model's matrices. `max_staging_bytes` of csrc is the same.
+ */
+const maxStagingBytes = 64 << 20;
 
 export interface WeightSlices {
   /** Shape after slicing. */
@@ -23,24 +30,10 @@ export interface WeightSlices {
   readonly packed: Float64Array;
 }
 
-function flattenRows(shape: readonly number[], ranges: readonly (readonly IndexRange[])[]): readonly IndexRange[] {
-  let flat: IndexRange[] = [[0, 1]];
-  for (let axis = 0; axis < shape.length - 1; axis++) {
-    const outer = flat;
-    flat = [];
-    for (const [firstOuter, numOuter] of outer)
-      for (let index = firstOuter; index < firstOuter + numOuter; index++)
-        for (const [first, count] of ranges[axis]!) {
-          const row = index * shape[axis]! + first;
-          const last = flat.at(-1);
-          if (last !== undefined && last[0] + last[1] === row) flat[flat.length - 1] = [last[0], last[1] + count];
-          else flat.push([row, count]);
-        }
-  }
-  return flat;
-}
-
-/** @throws InvalidTensorError where the file's bytes do not fit the shape, or a slice leaves the tensor or cuts a quantisation block. */
+/**
+ * @throws InvalidTensorError where the file's bytes do not fit the shape, rows are too long to be read a group at a time, or a slice
+ * leaves the tensor or cuts a quantisation block.
+ */
 export function weightSlicesOf(info: TensorInfo, layout: WeightLayout, slices?: readonly TensorSlice[]): WeightSlices {
   const { ggmlType, blockSize, blockBytes } = dtypes[info.dtype];
   const { shape, ranges } = sliceTensor(info, slices);
@@ -55,7 +48,14 @@ export function weightSlicesOf(info: TensorInfo, layout: WeightLayout, slices?: 
       `${fileRows * rowByteLength} bytes for [${info.shape}] in ${info.dtype}`,
       `${info.range.byteLength} bytes`,
     );
-  const rowRanges = flattenRows(info.shape, ranges).filter(([, count]) => count > 0);
+  const maxRowBytes = maxStagingBytes / (layout === "packed" ? Math.max(1, Math.min(fileRows, rowsPerGroup)) : 1);
+  if (rowByteLength > maxRowBytes)
+    throw new InvalidTensorError(
+      info.name,
+      `rows of at most ${Math.floor(maxRowBytes)} bytes, of which ${maxStagingBytes} are read at once`,
+      `rows of ${columns} elements in ${info.dtype}, ${rowByteLength} bytes`,
+    );
+  const rowRanges = rowRuns(info.shape, ranges);
   const columnRanges: readonly IndexRange[] = ranges.at(-1) ?? [[0, 1]];
   const numRows = rowRanges.reduce((sum, [, count]) => sum + count, 0);
   const head = [ggmlType, layoutCodes[layout], blockSize, blockBytes, fileRows, columns, rowRanges.length];

@@ -128,11 +128,12 @@ async function loadRows(backend: Backend, shardKind: "path" | "blob", info: Tens
 describe.runIf(hasAddon).each(["path", "blob"] as const)("loading a weight from a %s", (kind) => {
   it.each(["f32", "q8_0", "q4_0"] as const)("stores every element of a %s matrix, in one piece or many", async (dtype) => {
     await using backend = createCpuBackend({ threads: 2 });
-    // The last one is longer than a piece: in f32 than both kinds of pieces, else than those of a blob.
+    // The last one is longer than a piece of either kind, and no whole number of groups.
+    const manyRows = { f32: 2100, q8_0: 4200, q4_0: 7500 }[dtype];
     for (const shape of [
       [1, 32],
       [17, 64],
-      [2100, 1024],
+      [manyRows, 1024],
     ]) {
       const info = tensorInfo(dtype, shape);
       const { loaded, wanted, fileBytes } = await loadRows(backend, kind, info);
@@ -178,6 +179,25 @@ describe.runIf(hasAddon).each(["path", "blob"] as const)("loading a weight from 
     expect((await Promise.allSettled(loads)).at(-1)).toEqual({ status: "rejected", reason });
   });
 
+  it("refuses rows that are too long to be read a group at a time, before it reads anything", async () => {
+    await using backend = createCpuBackend({ threads: 1 });
+    const buffer = allocate(ledgerFor("cpu:0"), backend, 64);
+    const path = join(directory, "not there either");
+    const source = sourceOf(kind === "path" ? { kind, path } : { kind: "blob", blob: new Blob([]) }, new Uint8Array());
+    for (const [shape, layout, limit] of [
+      [[16, 2 ** 26], "packed", 2 ** 22],
+      [[20, 2 ** 20 + 1], "packed", 2 ** 22],
+      [[2 ** 24 + 1], "plain", 2 ** 26],
+    ] as const) {
+      const error = await backend
+        .load(source, tensorInfo("f32", shape), { ...plain(buffer, shape), layout })
+        .catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(InvalidTensorError);
+      expect((error as InvalidTensorError).actual).toBe(`rows of ${shape.at(-1)} elements in f32, ${4 * shape.at(-1)!} bytes`);
+      expect((error as InvalidTensorError).expected).toContain(`at most ${limit} bytes`);
+    }
+  });
+
   it("refuses bytes that end too early, and a tensor whose bytes do not fit its shape", async () => {
     await using backend = createCpuBackend({ threads: 1 });
     const ledger = ledgerFor("cpu:0");
@@ -191,6 +211,98 @@ describe.runIf(hasAddon).each(["path", "blob"] as const)("loading a weight from 
     const odd = { ...info, range: { offset: fileOffset, byteLength: 4000 } };
     await expect(backend.load(source, odd, into)).rejects.toThrow(/4096 bytes/);
     await expect(backend.load(source, info, { ...into, shape: [16, 32] })).rejects.toThrow(InvalidTensorError);
+  });
+});
+
+describe.runIf(hasAddon)("loading through a source", () => {
+  // Three pieces of 4 MiB.
+  const info = tensorInfo("f32", [3072, 1024]);
+
+  interface PendingRead {
+    readonly signal: AbortSignal;
+    /** Calls into the addon when this read was requested. */
+    readonly crossings: number;
+    resolve(): void;
+    reject(reason: Error): void;
+  }
+
+  function startLoad(backend: Backend, options: LoadOptions = {}) {
+    const reads: PendingRead[] = [];
+    const source: ModelSource = {
+      ...sourceOf({ kind: "blob", blob: new Blob([]) }, new Uint8Array()),
+      read: (_shard, { byteLength }, { signal } = {}) =>
+        new Promise((resolve, reject) => {
+          const { crossings } = backend.statistics();
+          reads.push({ signal: signal!, crossings, resolve: () => resolve(new Uint8Array(byteLength)), reject });
+        }),
+    };
+    const buffer = allocate(ledgerFor("cpu:0"), backend, info.range.byteLength);
+    const load = backend.load(source, info, { ...plain(buffer, info.shape), layout: "packed" }, options);
+    return { reads, buffer, load };
+  }
+
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+  it("requests a piece before it packs the one before, and no more than that", async () => {
+    await using backend = createCpuBackend({ threads: 1 });
+    const { reads, load } = startLoad(backend);
+    for (let piece = 0; piece < 3; piece++) {
+      await turn();
+      expect(reads).toHaveLength(piece + 1);
+      reads[piece]!.resolve();
+    }
+    await load;
+    expect(reads).toHaveLength(3);
+    expect(reads.map(({ crossings }) => crossings - reads[0]!.crossings)).toEqual([0, 0, 1]);
+  });
+
+  it("fails with the error of the read that failed", async () => {
+    await using backend = createCpuBackend({ threads: 1 });
+    const { reads, load } = startLoad(backend);
+    await turn();
+    reads[0]!.resolve();
+    await turn();
+    const reason = new Error("connection lost");
+    reads[1]!.reject(reason);
+    await expect(load).rejects.toBe(reason);
+    expect(reads).toHaveLength(2);
+  });
+
+  it("hands an abort to the read that is under way, and requests nothing more", async () => {
+    await using backend = createCpuBackend({ threads: 1 });
+    const controller = new AbortController();
+    const { reads, load } = startLoad(backend, { signal: controller.signal });
+    await turn();
+    reads[0]!.resolve();
+    await turn();
+    const reason = new Error("changed my mind");
+    controller.abort(reason);
+    expect(reads[1]!.signal.reason).toBe(reason);
+    reads[1]!.resolve();
+    await expect(load).rejects.toBe(reason);
+    expect(reads).toHaveLength(2);
+  });
+
+  it("lets no read outlive it where packing fails", async () => {
+    await using backend = createCpuBackend({ threads: 1 });
+    const { reads, buffer, load } = startLoad(backend);
+    let ended = false;
+    const outcome = load.then(
+      () => "loaded",
+      () => "failed",
+    );
+    outcome.then(() => {
+      ended = true;
+    });
+    await turn();
+    buffer[Symbol.dispose]();
+    reads[0]!.resolve();
+    await turn();
+    expect(reads[1]!.signal.aborted).toBe(true);
+    expect(ended).toBe(false);
+    reads[1]!.reject(new Error("aborted"));
+    expect(await outcome).toBe("failed");
+    expect(reads).toHaveLength(2);
   });
 });
 

@@ -97,6 +97,8 @@ size_t WeightSlices::byte_length() const {
 const char* WeightSlices::problem(int64_t rows) const {
   if (block_elements == 0 || block_bytes == 0 || columns < 0 || columns % block_elements != 0) return "rows are no whole number of blocks";
   if (layout == Layout::packed && !can_pack(dtype)) return "the storage type has no packed layout";
+  if (row_bytes() > max_staging_bytes / static_cast<size_t>(std::max<int64_t>(1, std::min(rows, min_piece_rows()))))
+    return "rows are too long to stage";
   if (const char* problem = range_problem(row_ranges, rows, 1)) return problem;
   return range_problem(column_ranges, columns, block_elements);
 }
@@ -201,9 +203,10 @@ LoadReport WeightStore::read_pieces(int file, LoadRequest& request) {
   const WeightSlices& slices = request.slices;
   const size_t row_bytes = slices.row_bytes();
   const int64_t num_rows = slices.num_rows();
-  // Whole groups of rows, because packing interleaves them; one group at least, however long a row is.
-  const int64_t piece_groups = row_bytes == 0 ? 1 : static_cast<int64_t>(piece_bytes / row_bytes) / rows_per_group;
-  const int64_t piece_rows = std::min(num_rows, std::max<int64_t>(1, piece_groups) * rows_per_group);
+  // Whole groups of rows; one group at least, which `problem` has bounded by max_staging_bytes.
+  const int64_t min_rows = slices.min_piece_rows();
+  const int64_t piece_groups = row_bytes == 0 ? 1 : static_cast<int64_t>(piece_bytes / row_bytes) / min_rows;
+  const int64_t piece_rows = std::min(num_rows, std::max<int64_t>(1, piece_groups) * min_rows);
 
   LoadReport report;
   const size_t staging_bytes = std::max(piece_bytes, static_cast<size_t>(piece_rows) * row_bytes);

@@ -2,29 +2,11 @@
 import { byteLengthOf, type IndexRange, InvalidTensorError, type LoadOptions, type ModelSource, type TensorInfo } from "@thermocline/spec";
 import { yieldToEventLoop } from "./clock.js";
 import { dequantizeRows } from "./dequantize/index.js";
-import { fileRow, numElementsOf, sliceTensor } from "./slices.js";
+import { fileRow, numElementsOf, rowRuns, sliceTensor } from "./slices.js";
 
 const pieceByteLength = 1 << 20;
 /** Rows that nobody wants are read along when they lie between wanted ones and take no more than this. */
 const gapByteLength = 1 << 16;
-
-/** Runs of consecutive rows, in storage order, over all axes but the last. */
-function rowRuns(shape: readonly number[], ranges: readonly (readonly IndexRange[])[]): IndexRange[] {
-  let runs: IndexRange[] = [[0, 1]];
-  for (let axis = 0; axis < shape.length - 1; axis++) {
-    const outer = runs;
-    runs = [];
-    for (const [firstOuter, countOuter] of outer)
-      for (let index = firstOuter; index < firstOuter + countOuter; index++)
-        for (const [first, count] of ranges[axis]!) {
-          const start = index * shape[axis]! + first;
-          const last = runs.at(-1);
-          if (last !== undefined && last[0] + last[1] === start) runs[runs.length - 1] = [last[0], last[1] + count];
-          else if (count > 0) runs.push([start, count]);
-        }
-  }
-  return runs;
-}
 
 /** Groups of runs, each read at once: of about `pieceByteLength`, at least a row. */
 function* pieces(runs: readonly IndexRange[], rowByteLength: number): Generator<readonly IndexRange[]> {

@@ -37,6 +37,24 @@ export function sliceTensor(info: TensorInfo, slices: readonly TensorSlice[] = [
   return { shape, ranges };
 }
 
+/** Runs of consecutive file rows that `ranges` keep, in storage order: rows over all axes but the last. None is empty. A vector is one row. */
+export function rowRuns(shape: readonly number[], ranges: readonly (readonly IndexRange[])[]): IndexRange[] {
+  let runs: IndexRange[] = [[0, 1]];
+  for (let axis = 0; axis < shape.length - 1; axis++) {
+    const outer = runs;
+    runs = [];
+    for (const [firstOuter, countOuter] of outer)
+      for (let index = firstOuter; index < firstOuter + countOuter; index++)
+        for (const [first, count] of ranges[axis]!) {
+          const start = index * shape[axis]! + first;
+          const last = runs.at(-1);
+          if (last !== undefined && last[0] + last[1] === start) runs[runs.length - 1] = [last[0], last[1] + count];
+          else if (count > 0) runs.push([start, count]);
+        }
+  }
+  return runs;
+}
+
 export function numElementsOf(shape: readonly number[]): number {
   return shape.reduce((product, length) => product * length, 1);
 }

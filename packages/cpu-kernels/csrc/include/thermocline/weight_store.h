@@ -17,6 +17,10 @@
 
 namespace thermocline {
 
+// Bytes of file rows that may lie in staging memory at once. Packing interleaves 16 rows, so these are read together: 16 rows of 4 MiB,
+// a million columns in f32, are far beyond any model's matrices, and keep a damaged or hostile header from claiming the host's memory.
+inline constexpr size_t max_staging_bytes = size_t{64} << 20;
+
 // Which part of a weight goes where. A vector is one row.
 struct WeightSlices {
   DType dtype = DType::f32;
@@ -32,7 +36,10 @@ struct WeightSlices {
   int64_t num_columns() const;
   // Bytes in the device layout.
   size_t byte_length() const;
-  // Static text where ranges leave the matrix, cut a block, or are out of order; nullptr where all is well. File rows: `rows`.
+  // Rows that are read together at least: a whole group where packing interleaves them.
+  int64_t min_piece_rows() const { return layout == Layout::packed ? rows_per_group : 1; }
+  // Static text where ranges leave the matrix, cut a block, or are out of order, or the rows are too long to stage; nullptr where all is
+  // well. File rows: `rows`.
   const char* problem(int64_t rows) const;
 };
 

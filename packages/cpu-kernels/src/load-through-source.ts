@@ -1,0 +1,91 @@
+/** Loads a weight whose shard the addon cannot read: a URL or a Blob, through `source.read`, a piece ahead of the one that is packed. */
+import { type IndexRange, InvalidTensorError, type LoadOptions, type ModelSource, type TensorInfo } from "@thermocline/spec";
+import type { LoadTarget } from "./load-weight.js";
+import { disposedError } from "./pending-requests.js";
+import { rowsPerGroup } from "./traits.js";
+import type { WeightSlices } from "./weight-slices.js";
+
+/** Large enough that a server's latency is small beside the transfer. Two pieces are held at a time. */
+const pieceByteLength = 4 << 20;
+
+/** Selected rows in pieces of whole groups; each piece as runs of consecutive file rows. */
+function* piecesOf({ rowRanges, rowByteLength }: WeightSlices): Generator<readonly IndexRange[]> {
+  const maxRows = Math.max(1, Math.floor(pieceByteLength / Math.max(1, rowByteLength) / rowsPerGroup)) * rowsPerGroup;
+  let runs: IndexRange[] = [];
+  let numRows = 0;
+  for (const [rangeFirst, rangeCount] of rowRanges) {
+    for (let taken = 0; taken < rangeCount; ) {
+      const count = Math.min(rangeCount - taken, maxRows - numRows);
+      runs.push([rangeFirst + taken, count]);
+      taken += count;
+      numRows += count;
+      if (numRows < maxRows) continue;
+      yield runs;
+      runs = [];
+      numRows = 0;
+    }
+  }
+  if (numRows > 0) yield runs;
+}
+
+const numRowsOf = (runs: readonly IndexRange[]) => runs.reduce((sum, [, count]) => sum + count, 0);
+
+/** No read outlives the load: where it fails, the one that is under way is aborted and awaited. */
+export async function loadThroughSource(
+  target: LoadTarget,
+  source: ModelSource,
+  info: TensorInfo,
+  slices: WeightSlices,
+  { signal, onBytes }: LoadOptions,
+): Promise<void> {
+  const { native, buffer, into, device } = target;
+  const { rowByteLength, packed } = slices;
+  const ended = new AbortController();
+  const readSignal = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal]);
+  const throwIfEnded = () => {
+    readSignal.throwIfAborted();
+    if (target.isDisposed()) throw disposedError(device);
+  };
+
+  async function readPiece(runs: readonly IndexRange[]): Promise<Uint8Array> {
+    const fileRows = new Uint8Array(numRowsOf(runs) * rowByteLength);
+    let at = 0;
+    for (const [first, count] of runs) {
+      const range = { offset: info.range.offset + first * rowByteLength, byteLength: count * rowByteLength };
+      const bytes = await source.read(info.shard, range, { signal: readSignal });
+      throwIfEnded();
+      if (bytes.byteLength !== range.byteLength)
+        throw new InvalidTensorError(info.name, `${range.byteLength} bytes at ${range.offset}`, `${bytes.byteLength} bytes`);
+      fileRows.set(bytes, at);
+      at += bytes.byteLength;
+      onBytes?.(bytes.byteLength);
+    }
+    return fileRows;
+  }
+
+  const pieces = piecesOf(slices);
+  function requestPiece() {
+    const { value: runs } = pieces.next();
+    if (runs === undefined) return undefined;
+    const reading = readPiece(runs);
+    // It may fail before its turn to be awaited comes.
+    reading.catch(() => {});
+    return { numRows: numRowsOf(runs), reading };
+  }
+
+  let firstRow = 0;
+  let piece = requestPiece();
+  try {
+    while (piece !== undefined) {
+      const { numRows, reading } = piece;
+      const fileRows = await reading;
+      throwIfEnded();
+      piece = requestPiece();
+      native.storeRows(buffer, into.byteOffset, packed, firstRow, numRows, fileRows);
+      firstRow += numRows;
+    }
+  } finally {
+    ended.abort();
+    await piece?.reading.catch(() => {});
+  }
+}
