@@ -151,16 +151,18 @@ class CpuBackend implements Backend {
 
   submit(commands: CommandList, bindings: StepBindings, options: SubmitOptions = {}): Submission {
     this.#checkUsable();
-    assert((commands as unknown) instanceof NativeCommandList, `a list for ${commands.device} was submitted to ${this.device.id}`);
+    assert(commands instanceof NativeCommandList, `a list for ${commands.device} was submitted to ${this.device.id}`);
     assert(commands.device === this.device.id, `a list for ${commands.device} was submitted to ${this.device.id}`);
     bindingNames.forEach((name, index) => {
       this.#bindings[index] = bindings[name];
     });
     const { trace = false, faultAtCommand = -1 } = options;
     const id = this.#pending.nextId();
-    this.#native.submit(id, (commands as unknown as NativeCommandList).handle, this.#bindings, trace, faultAtCommand);
+    this.#native.submit(id, commands.handle, this.#bindings, trace, faultAtCommand);
     this.#submissions++;
     const done = this.#pending.submission(id);
+    // A caller may await several submissions one after the other; a rejection that waits for its turn must not end the process.
+    done.catch(() => {});
     const cancel = () => {
       if (this.#disposal === undefined && this.#pending.isSubmitted(id)) this.#native.cancel(id);
     };

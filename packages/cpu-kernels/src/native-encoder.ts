@@ -4,12 +4,12 @@ import {
   type BackendTraits,
   type Command,
   CommandEncoder,
-  type CommandList,
   type DeviceId,
   type HandleResolver,
   InvalidCommandError,
   maxTensorRank,
   packCommands,
+  type RecordedCommands,
   type Tensor,
   tensorsOf,
 } from "@thermocline/spec";
@@ -17,7 +17,7 @@ import type { Handle, NativeDevice } from "./native-binding.js";
 import { NativeBuffer } from "./native-buffer.js";
 
 /** Decoded commands in native memory. */
-export class NativeCommandList {
+export class NativeCommandList implements RecordedCommands {
   #handle: Handle | undefined;
 
   constructor(
@@ -73,7 +73,7 @@ export class NativeEncoder extends CommandEncoder {
     this.#commands.push(command);
   }
 
-  protected override finishList(): CommandList {
+  protected override finishList(): NativeCommandList {
     const counters: Int32Array[] = [];
     const handles: HandleResolver = {
       handleOfTensor: ({ buffer }) => (buffer as NativeBuffer).handle,
@@ -83,8 +83,7 @@ export class NativeEncoder extends CommandEncoder {
       },
     };
     const { words, numbers } = packCommands(this.#commands, handles);
-    const list = this.backend.wrapList(this.backend.native.createList(words, numbers, counters), this.#commands.length);
-    return list as unknown as CommandList;
+    return this.backend.wrapList(this.backend.native.createList(words, numbers, counters), this.#commands.length);
   }
 
   #check(op: string, field: string, tensor: Tensor): void {

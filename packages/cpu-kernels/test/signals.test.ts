@@ -112,6 +112,31 @@ describe.runIf(hasAddon).each(pairs)("a step split over %s", (_name, createPair)
     expect(await Promise.all(next)).toEqual([{ outcome: "completed" }, { outcome: "completed" }]);
   });
 
+  it("keeps a fault until it is asked for, while the caller still awaits the other half", async () => {
+    const [first, second] = createPair();
+    await using _first = first;
+    await using _second = second;
+    const unhandled: unknown[] = [];
+    const onUnhandled = (reason: unknown) => unhandled.push(reason);
+    process.on("unhandledRejection", onUnhandled);
+    try {
+      const [awaited, never] = stepSignals(2) as [StepSignal, StepSignal];
+      const waiting = record(first, (encoder) => encoder.wait(awaited));
+      const signalling = record(second, (encoder) => encoder.signal(never));
+      const a = first.submit(waiting, bindings({ step: 1 }));
+      const b = second.submit(signalling, bindings({ step: 1 }), { faultAtCommand: 0 });
+      // The next list of the queue ends after the fault was reported; a turn of the event loop later it would count as unhandled.
+      await second.submit(signalling, bindings({ step: 2 })).done;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      Atomics.store(awaited.counters, awaited.slot, 1);
+      expect(await a.done).toEqual({ outcome: "completed" });
+      await expect(b.done).rejects.toThrow(DeviceFaultError);
+      expect(unhandled).toEqual([]);
+    } finally {
+      process.off("unhandledRejection", onUnhandled);
+    }
+  });
+
   it("ends every submission of 1,000 random steps with accidents", async () => {
     const [first, second] = createPair();
     await using _first = first;

@@ -1,4 +1,4 @@
-import { type Command, CommandEncoder, type CommandList, type DeviceId } from "@thermocline/spec";
+import { type Command, CommandEncoder, type DeviceId, type RecordedCommands } from "@thermocline/spec";
 import { assert } from "./assertion.js";
 import { referenceTraits } from "./traits.js";
 
@@ -6,7 +6,7 @@ import { referenceTraits } from "./traits.js";
 const estimatedBytesPerCommand = 96;
 
 /** Command objects as they were recorded. */
-export class ReferenceCommandList {
+export class ReferenceCommandList implements RecordedCommands {
   readonly length: number;
   /** An estimate: a JavaScript engine does not tell. */
   readonly byteLength: number;
@@ -44,7 +44,7 @@ export class ReferenceEncoder extends CommandEncoder {
     this.#commands.push(command);
   }
 
-  protected override finishList(): CommandList {
-    return new ReferenceCommandList(this.device, this.#commands) as unknown as CommandList;
+  protected override finishList(): ReferenceCommandList {
+    return new ReferenceCommandList(this.device, this.#commands);
   }
 }
