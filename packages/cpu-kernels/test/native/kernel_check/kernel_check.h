@@ -1,0 +1,106 @@
+// What the checks of all op families share. Each op runs for every instruction set that this machine has, on one thread and on several, at
+// odd shapes, on memory that ends where the tensor ends (so that a sanitizer sees one byte too many), and must
+//   agree with naive f64 loops written here, within a bound derived from the number of roundings,
+//   give the same bits on any number of threads, and on AVX2 and AVX-512,
+//   give a token the same bits whatever else is in the batch.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "thermocline/kernel_table.h"
+
+namespace thermocline::kernel_check {
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
+constexpr double half_ulp = 0x1p-24;
+
+// ---- tensors.cc ----
+
+// Every random number of a run, in the order in which main() calls the checks.
+extern std::mt19937 generator;
+float uniform(float low, float high);
+int uniform_int(int low, int high);
+
+struct Tensor {
+  std::vector<std::byte> bytes;
+  TensorView view;
+
+  template <typename T>
+  T* as() { return reinterpret_cast<T*>(bytes.data()); }
+  template <typename T>
+  T& at(int64_t row, int64_t column) { return as<T>()[row * view.row_stride + column]; }
+};
+
+constexpr int64_t element_bytes(DType dtype) { return dtype == DType::f16 ? 2 : dtype == DType::i8 ? 1 : 4; }
+
+// Zeros. Rows lie `gap` elements further apart than they are long; the last one ends the memory.
+Tensor make(DType dtype, std::vector<int64_t> shape, int64_t gap = 0);
+Tensor random_f32(std::vector<int64_t> shape, float low = -1, float high = 1, int64_t gap = 0);
+Tensor from_ints(std::vector<int64_t> shape, const std::vector<int32_t>& values);
+inline const TensorView absent{};
+
+// binary16, written apart from the kernels' own.
+double half_value(uint16_t half);
+uint16_t nearest_half(float value);
+
+// ---- weight.cc ----
+
+// A weight as a file stores it, its packed form, and its values.
+struct Weight {
+  std::vector<std::byte> file;
+  Tensor packed;
+  std::vector<float> values;  // [rows, columns]
+  size_t row_bytes;
+};
+
+Weight make_weight(DType dtype, int64_t rows, int64_t columns);
+inline constexpr DType weight_dtypes[] = {DType::f32, DType::f16, DType::q8_0, DType::q4_0};
+const char* name_of(DType dtype);
+bool is_quantised(DType dtype);
+
+// ---- report.cc ----
+
+// The checks between two calls are reported as one line; the first 5 that fail are printed.
+void begin_op(const char* name);
+void end_op();
+int failures();
+
+[[gnu::format(printf, 2, 3)]] void check(bool holds, const char* format, ...);
+// |actual - expected| <= bound; NaN agrees with NaN. Keeps the largest share of the bound that was used.
+void check_near(double actual, double expected, double bound, const char* isa, const char* what, int64_t index);
+
+// ---- instruction_sets.cc ----
+
+extern const Parallel serial;
+extern const Parallel threaded;
+// Those that this machine runs, the portable one first.
+extern const std::vector<const KernelTable*> tables;
+using Op = std::function<Status(const KernelTable&, const Parallel&)>;
+
+// NaN equals NaN, whatever its payload.
+bool same_bits(const std::vector<std::byte>& a, const std::vector<std::byte>& b, DType dtype);
+// Runs `op(table, parallel)` for every instruction set, serially and threaded, into `out` reset to its first state; `verify(isa)` then
+// looks at it. Threads must not change the bits, nor AVX-512 those of AVX2.
+void for_each_isa(Tensor& out, const Op& op, const std::function<void(const char*)>& verify);
+void expect_problem(const Op& op, int64_t value, int64_t limit, const char* what);
+
+// ---- the checks, one op family a file ----
+
+void check_pack();
+void check_embed();
+void check_gather_rows();
+void check_norms();
+void check_matmul();
+void check_rope();
+void check_store_kv();
+void check_attention();
+void check_elementwise();
+void check_copies();
+void check_sample();
+void check_top_logprobs();
+
+}  // namespace thermocline::kernel_check

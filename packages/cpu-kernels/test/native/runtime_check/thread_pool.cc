@@ -1,0 +1,47 @@
+// The pool: every item once, whatever the grain and the number of threads.
+#include "runtime_check.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <random>
+#include <vector>
+
+#include "thermocline/thread_pool.h"
+
+namespace thermocline::runtime_check {
+
+void check_pool() {
+  for (const int threads : {1, 2, 3, 8}) {
+    ThreadPool pool(threads);
+    std::mt19937 random(static_cast<uint32_t>(threads));
+    std::vector<std::atomic<int>> seen(1000);
+    for (int round = 0; round < 3000; round++) {
+      const int64_t items = random() % 1000;
+      const int64_t grain = 1 + random() % 50;
+      struct Context {
+        std::vector<std::atomic<int>>& seen;
+        int64_t grain;
+        int threads;
+        std::atomic<bool> bad{false};
+      } context{seen, grain, threads};
+      for (int64_t i = 0; i < items; i++) seen[static_cast<size_t>(i)].store(0, std::memory_order_relaxed);
+      pool.run(
+          items, grain,
+          [](void* pointer, int64_t first, int64_t last, int thread) {
+            Context& c = *static_cast<Context*>(pointer);
+            if (last - first > c.grain || first >= last || thread < 0 || thread >= c.threads) c.bad = true;
+            for (int64_t i = first; i < last; i++) c.seen[static_cast<size_t>(i)].fetch_add(1, std::memory_order_relaxed);
+          },
+          &context);
+      expect(!context.bad, "ranges are at most `grain` long and threads are numbered");
+      for (int64_t i = 0; i < items; i++) expect(seen[static_cast<size_t>(i)].load(std::memory_order_relaxed) == 1, "every item runs once");
+      // Long enough for the workers to fall asleep now and then.
+      if (round % 500 == 0) usleep(300);
+    }
+  }
+  std::puts("pool: every item once, 4 pool sizes, 3000 jobs each");
+}
+
+}  // namespace thermocline::runtime_check
