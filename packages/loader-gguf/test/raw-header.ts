@@ -1,5 +1,52 @@
 /** Parts of a header as they lie in a file, unchecked, for files that no writer would make. */
-import type { ByteWriter } from "../src/byte-writer.js";
+import { ByteWriter } from "../src/byte-writer.js";
+
+/** Writes its bytes. */
+export type Part = (writer: ByteWriter) => void;
+
+/** Stands before the value that is at fault. */
+export const here: Part = () => {};
+
+/** The bytes of all parts, and where `here` stands: -1 where it does not. */
+export function layOut(parts: readonly Part[]): { readonly bytes: Uint8Array<ArrayBuffer>; readonly hereOffset: number } {
+  const writer = new ByteWriter();
+  let hereOffset = -1;
+  for (const part of parts) {
+    if (part === here) hereOffset = writer.byteLength;
+    part(writer);
+  }
+  return { bytes: writer.finish(), hereOffset };
+}
+
+export const u8 =
+  (value: number): Part =>
+  (writer) =>
+    writer.u8(value);
+export const u32 =
+  (value: number): Part =>
+  (writer) =>
+    writer.u32(value);
+export const u64 =
+  (value: number | bigint): Part =>
+  (writer) =>
+    writer.u64(value);
+export const string =
+  (text: string): Part =>
+  (writer) =>
+    writer.string(text);
+export const bytes =
+  (...values: readonly number[]): Part =>
+  (writer) =>
+    writer.bytes(Uint8Array.from(values));
+export const text = (characters: string): Part => bytes(...new TextEncoder().encode(characters));
+export const zeros =
+  (byteLength: number): Part =>
+  (writer) =>
+    writer.bytes(new Uint8Array(byteLength));
+export const pad =
+  (alignment: number): Part =>
+  (writer) =>
+    writer.pad(alignment);
 
 interface Start {
   readonly magic?: string;
@@ -9,17 +56,18 @@ interface Start {
 }
 
 /** The fixed part. */
-export function start(writer: ByteWriter, { magic = "GGUF", version = 3, tensors = 0, metadata = 0 }: Start): void {
-  writer.bytes(new TextEncoder().encode(magic));
-  writer.u32(version);
-  writer.u64(tensors);
-  writer.u64(metadata);
+export function start({ magic = "GGUF", version = 3, tensors = 0, metadata = 0 }: Start): Part {
+  return (writer) => {
+    for (const part of [text(magic), u32(version), u64(tensors), u64(metadata)]) part(writer);
+  };
 }
 
 /** A metadata entry up to its value. */
-export function key(writer: ByteWriter, name: string, type: number): void {
-  writer.string(name);
-  writer.u32(type);
+export function key(name: string, type: number): Part {
+  return (writer) => {
+    writer.string(name);
+    writer.u32(type);
+  };
 }
 
 export interface TensorFields {
@@ -29,26 +77,15 @@ export interface TensorFields {
   readonly offset?: number | bigint;
 }
 
-/** A tensor entry. Calls `mark` before the field that `at` names. */
-export function tensor(
-  writer: ByteWriter,
-  fields: TensorFields,
-  at?: "name" | "dimensions" | "shape" | "type" | "offset",
-  mark = () => {},
-): void {
+/** A tensor entry, with `here` before the field that is named. */
+export function tensor(fields: TensorFields, at?: "name" | "dimensions" | "shape" | "type" | "offset"): readonly Part[] {
   const { name = "w", shape = [4], type = 0, offset = 0 } = fields;
-  if (at === "name") mark();
-  writer.string(name);
-  if (at === "dimensions") mark();
-  writer.u32(shape.length);
-  if (at === "shape") mark();
-  for (const dimension of shape) writer.u64(dimension);
-  if (at === "type") mark();
-  writer.u32(type);
-  if (at === "offset") mark();
-  writer.u64(offset);
-}
-
-export function zeros(writer: ByteWriter, byteLength: number): void {
-  writer.bytes(new Uint8Array(byteLength));
+  const parts: Readonly<Record<NonNullable<typeof at>, readonly Part[]>> = {
+    name: [string(name)],
+    dimensions: [u32(shape.length)],
+    shape: shape.map(u64),
+    type: [u32(type)],
+    offset: [u64(offset)],
+  };
+  return Object.entries(parts).flatMap(([field, written]) => (field === at ? [here, ...written] : written));
 }
