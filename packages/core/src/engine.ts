@@ -8,12 +8,10 @@ import {
   type EngineStatistics,
   type GenerateEvent,
   type GenerateRequest,
-  InvalidPlanError,
   InvalidRequestError,
   type MemoryClass,
   type MemoryLedger,
   type ModelConfig,
-  type Placement,
   ThermoclineError,
   type Tokenizer,
 } from "@thermocline/spec";
@@ -26,6 +24,7 @@ import { BlockAllocator } from "./kv-cache/block-allocator.js";
 import { ModelMemory } from "./model-memory.js";
 import { ModelRunner } from "./model-runner.js";
 import { listOffloadUnits, placeOnOneDevice } from "./offload-units.js";
+import { checkPlacement } from "./placement.js";
 import { checkedLogprobs, checkedSampling, checkedTokenIds } from "./request-checks.js";
 import { type Batch, Scheduler } from "./scheduling/scheduler.js";
 import { Sequence } from "./scheduling/sequence.js";
@@ -47,8 +46,11 @@ export async function createEngine(options: EngineOptions): Promise<LoadedEngine
   const config = readModelConfig(source);
   const limits = stepLimitsOf(options, config);
   const backends = new Map(options.backends.map((backend) => [backend.device.id, backend]));
-  const placement = options.placement ?? placeOnOneDevice(listOffloadUnits(source, config), options.backends[0]!.device.id);
-  refuseUnknownDevices(placement, backends);
+  const [defaultBackend] = options.backends;
+  if (defaultBackend === undefined) throw new InvalidRequestError("backends", [], "is empty", "give at least one backend");
+  const units = listOffloadUnits(source, config);
+  const placement = options.placement ?? placeOnOneDevice(units, defaultBackend.device.id);
+  checkPlacement(placement, units, [...backends.keys()]);
   const traits = new Map<DeviceId, BackendTraits>([...backends].map(([id, backend]) => [id, backend.traits]));
   const graph = draftModelGraph(source, config, placement, traits, limits);
   const owner = options.owner ?? String(source.metadata.get("general.name") ?? config.architecture);
@@ -246,26 +248,20 @@ class ModelEngine implements LoadedEngine {
   #promptTokenIds(prompt: GenerateRequest["prompt"]): readonly number[] {
     const cure = "give a prompt of at least one token";
     if (typeof prompt !== "string") {
+      if (!Array.isArray(prompt) && !ArrayBuffer.isView(prompt))
+        throw new InvalidRequestError("prompt", typeof prompt, `is neither text nor token ids but ${typeof prompt}`, cure);
       if (prompt.length === 0) throw new InvalidRequestError("prompt", prompt, "is empty", cure);
       return checkedTokenIds("prompt", prompt, this.config.vocabSize);
     }
     if (prompt === "") throw new InvalidRequestError("prompt", prompt, "is empty", cure);
     if (this.tokenizer === undefined) {
       throw (
-        this.#tokenizerError ?? new InvalidRequestError("prompt", "text", "the file holds no vocabulary", "give the prompt as token ids")
+        this.#tokenizerError ??
+        new InvalidRequestError("prompt", "text", "the file holds no vocabulary of a supported kind", "give the prompt as token ids")
       );
     }
     const tokenIds = this.tokenizer.encode(prompt, { addBos: this.#addBos });
     if (tokenIds.length === 0) throw new InvalidRequestError("prompt", prompt, "has no token in this vocabulary", cure);
     return checkedTokenIds("prompt", tokenIds, this.config.vocabSize);
-  }
-}
-
-function refuseUnknownDevices(placement: Placement, backends: ReadonlyMap<DeviceId, Backend>): void {
-  for (const [unit, parts] of placement) {
-    for (const { device } of parts) {
-      if (!backends.has(device))
-        throw new InvalidPlanError(unit, `lies on ${device}, which was not given`, `use one of ${[...backends.keys()].join(", ")}`);
-    }
   }
 }

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { createReferenceBackend } from "@thermocline/cpu-kernels/reference";
 import { buildGguf, openGguf } from "@thermocline/loader-gguf";
-import { type DType, InvalidPlanError, InvalidTensorError, UnsupportedModelError } from "@thermocline/spec";
+import { type DType, InvalidPlanError, InvalidTensorError, type PlacedPart, UnsupportedModelError } from "@thermocline/spec";
 import { afterAll, describe, expect, it } from "vitest";
 import { listOffloadUnits, placeOnOneDevice, readModelConfig } from "../src/index.js";
 import { createTestEngine, ledgerFor } from "./support/embedded-model.js";
@@ -150,6 +150,60 @@ describe("a placement", () => {
     await using source = await openModel();
     const placement = placeOnOneDevice(listOffloadUnits(source, readModelConfig(source)), "cpu:7");
     await expect(createTestEngine(source, [backend], { placement, contextLength: 64 })).rejects.toBeInstanceOf(InvalidPlanError);
+  });
+
+  const { id: device } = backend.device;
+  it.each<[string, string, readonly PlacedPart[] | undefined]>([
+    ["leaves a unit out", "head", undefined],
+    ["gives a unit to nobody", "head", []],
+    ["drops neurons", "blk.0.feed-forward", [{ device, rows: [[0, 48]] }]],
+    [
+      "counts neurons twice",
+      "blk.0.feed-forward",
+      [
+        {
+          device,
+          rows: [
+            [0, 64],
+            [32, 64],
+          ],
+        },
+      ],
+    ],
+    ["names neurons that are not there", "blk.0.feed-forward", [{ device, rows: [[0, 128]] }]],
+    [
+      "has an empty range",
+      "blk.0.feed-forward",
+      [
+        {
+          device,
+          rows: [
+            [0, 0],
+            [0, 96],
+          ],
+        },
+      ],
+    ],
+    [
+      "names a device twice",
+      "blk.0.feed-forward",
+      [
+        { device, rows: [[0, 48]] },
+        { device, rows: [[48, 48]] },
+      ],
+    ],
+    ["splits attention", "blk.0.attention", [{ device, rows: [[0, 4]] }]],
+  ])("that %s is refused", async (_, unit, parts) => {
+    await using source = await openModel();
+    const placement = new Map(placeOnOneDevice(listOffloadUnits(source, readModelConfig(source)), device));
+    if (parts === undefined) placement.delete(unit);
+    else placement.set(unit, parts);
+    const ledger = ledgerFor(backend);
+    await expect(createTestEngine(source, [backend], { placement, ledger, contextLength: 64 })).rejects.toMatchObject({
+      code: "invalid-plan",
+      subject: unit,
+    });
+    expect(ledger.report()).toEqual([]);
   });
 });
 

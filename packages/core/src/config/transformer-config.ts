@@ -6,6 +6,7 @@ import {
   type ModelConfig,
   type ModelSource,
   type RopeMode,
+  UnsupportedModelError,
 } from "@thermocline/spec";
 import type { ArchitectureMetadata } from "./architecture-metadata.js";
 
@@ -13,6 +14,7 @@ const activations: readonly Activation[] = ["silu", "gelu", "relu"];
 
 /** @throws InvalidTensorError for a key that is missing or malformed; UnsupportedModelError for what these graphs lack. */
 export function readTransformerConfig(metadata: ArchitectureMetadata, ropeMode: RopeMode): ModelConfig {
+  refuseOtherLayouts(metadata);
   const numLayers = countLayers(metadata);
   const hiddenSize = positive(metadata, "embedding_length", metadata.number("embedding_length"));
   const numHeads = metadata.perLayer("attention.head_count", numLayers);
@@ -62,6 +64,16 @@ export function readTransformerConfig(metadata: ArchitectureMetadata, ropeMode: 
   };
 }
 
+/** Files that are sound but no input of these graphs. */
+function refuseOtherLayouts({ source, architecture }: ArchitectureMetadata): void {
+  const refuse = (feature: string, problem: string) => {
+    throw new UnsupportedModelError(architecture, feature, problem);
+  };
+  if (source.tensors.size === 0) refuse("tensors", "the file holds a vocabulary and no weights");
+  const transposed = "blk.0.ffn_down_t.weight";
+  if (source.tensors.has(transposed)) refuse(transposed, "the file is laid out for row-sparse execution, which this graph lacks");
+}
+
 /** Every layer has tensors, so a count beyond theirs is wrong; found out before anything is made for each layer. */
 function countLayers(metadata: ArchitectureMetadata): number {
   const numLayers = positive(metadata, "block_count", metadata.number("block_count"));
@@ -82,7 +94,11 @@ function vocabSizeOf(source: ModelSource): number {
   const embedding = source.tensors.get("token_embd.weight");
   if (embedding === undefined || embedding.shape.length !== 2)
     throw new InvalidTensorError("token_embd.weight", "a matrix", embedding ? `shape [${embedding.shape}]` : "none");
-  return embedding.shape[0]!;
+  const [vocabSize] = embedding.shape as readonly [number, number];
+  const numTokens = source.vocabulary?.tokens.length ?? 0;
+  if (numTokens > vocabSize)
+    throw new InvalidTensorError("token_embd.weight", `a row for each of ${numTokens} tokens`, `${vocabSize} rows`);
+  return vocabSize;
 }
 
 function positive(metadata: ArchitectureMetadata, key: string, value: number): number {

@@ -19,6 +19,7 @@ import {
   type StepSignal,
   type Tensor,
   type TensorSlice,
+  UnsupportedOpError,
 } from "@thermocline/spec";
 import { DraftBuffer, type WeightUse } from "./draft-buffer.js";
 import { DraftEncoder } from "./draft-encoder.js";
@@ -99,6 +100,13 @@ export class GraphDraft {
     // Norms and biases are read as they are; matrices in whatever type the device has a kernel for.
     if (shape.length === 1 && info.dtype !== "f32") throw new InvalidTensorError(name, "f32", info.dtype);
     const traits = this.#traits(device);
+    if (shape.length === 2 && !traits.supports("matmul", info.dtype))
+      throw new UnsupportedOpError(
+        device,
+        `matmul of ${name}`,
+        info.dtype,
+        "use the reference backend, which reads nearly every type, or convert the model",
+      );
     const slicedShape = shape.map((size, axis) => {
       const slice = slices.find((candidate) => candidate.axis === axis);
       return slice === undefined ? size : slice.ranges.reduce((sum, [, count]) => sum + count, 0);

@@ -54,7 +54,8 @@ export class TokenTable {
     this.texts = tokens;
     this.types = types?.slice() ?? inferTypes(vocabulary);
     this.bos = special.bos;
-    this.endOfGeneration = this.#markEndOfGeneration(special.eos, special.eot);
+    // A model that samples the beginning of a text has ended the one before: llama2.c's stories know no other end.
+    this.endOfGeneration = this.#markEndOfGeneration(special.bos, special.eos, special.eot);
     this.#byteLevel = vocabulary.model === "bpe";
     this.#pieces = new Array<Uint8Array | undefined>(tokens.length);
   }
@@ -109,8 +110,8 @@ export class TokenTable {
     }
   }
 
-  #markEndOfGeneration(eos: number | undefined, eot: number | undefined): ReadonlySet<number> {
-    const ids = new Set([eos, eot].filter((id) => id !== undefined));
+  #markEndOfGeneration(...special: readonly (number | undefined)[]): ReadonlySet<number> {
+    const ids = new Set(special.filter((id) => id !== undefined));
     const texts = new Map<string, number>();
     for (let id = 0; id < this.size; id++) {
       if (!endOfTurnTexts.has(this.texts[id]!)) continue;

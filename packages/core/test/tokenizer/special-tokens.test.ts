@@ -85,7 +85,7 @@ describe("special tokens", () => {
     expect(ending.decode([256])).toBe("");
   });
 
-  it("that end generation are eos, eot and the customary names", () => {
+  it("that end generation are eos, eot, the beginning of another text, and the customary names", () => {
     const ends = (texts: readonly string[], special = {}) => {
       const vocabulary = bpeVocabulary(
         [],
@@ -97,6 +97,7 @@ describe("special tokens", () => {
     };
     expect(ends(["<bos>", "<stop>", "<|eot_id|>", "<x>"], { eos: 257 })).toEqual(["<stop>", "<|eot_id|>"]);
     expect(ends(["<a>", "<b>"], { eot: 256 })).toEqual(["<a>"]);
+    expect(ends(["<a>", "<b>"], { bos: 256 })).toEqual(["<a>"]);
     expect(ends(["<|im_end|>", "<|endoftext|>", "<end_of_turn>", "<|end|>"])).toHaveLength(4);
     expect(ends(["<|end|>", "<|return|>", "<|call|>"])).toEqual(["<|return|>", "<|call|>"]);
     expect(tokenizer.isEndOfGeneration(-1)).toBe(false);
