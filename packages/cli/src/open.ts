@@ -4,7 +4,6 @@ import { openGguf } from "@thermocline/loader-gguf";
 import { resolvePlan } from "@thermocline/solver";
 import {
   createMemoryLedger,
-  type DeviceId,
   type Engine,
   type MemoryLedger,
   type ModelConfig,
@@ -14,7 +13,8 @@ import {
   type Tokenizer,
 } from "@thermocline/spec";
 import { type BackendOptions, createBackend, createPlanBackends } from "./backends.js";
-import { type HostLedger, hostBudgetBytes, hostLedgerOf } from "./host-memory.js";
+import { type BudgetBytes, type BudgetClaims, checkBudgetBytes, claimBudgets } from "./budgets.js";
+import { hostLedgerOf } from "./host-memory.js";
 import { readPlan } from "./read-plan.js";
 
 /** A path, a `file:` or `http(s):` URL, a Blob, or all shards of a model in order. */
@@ -33,9 +33,10 @@ export interface OpenOptions extends BackendOptions {
   readonly ledger?: MemoryLedger;
   /**
    * For every device, or by device id. Default: the plan's, else what the ledger already says, else the host's memory less 1 GiB or a
-   * tenth, whichever is more. All host devices of a ledger together never get more than that.
+   * tenth, whichever is more. All host devices of a ledger together never get more than that. An opening that fails leaves the ledger's
+   * budgets as they were.
    */
-  readonly budgetBytes?: number | Readonly<Record<DeviceId, number>>;
+  readonly budgetBytes?: BudgetBytes;
   /** Ends the opening; generations have a signal of their own. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: LoadProgress) => void;
@@ -80,7 +81,9 @@ export async function open(location: ModelLocation, options: OpenOptions = {}): 
     owned.push(resource);
     return resource;
   };
+  let budgets: BudgetClaims | undefined;
   try {
+    checkBudgetBytes(options.budgetBytes);
     const source = own(await openGguf(location, { ...(options.signal && { signal: options.signal }) }));
     const units = listOffloadUnits(source, readModelConfig(source));
     const plan = options.plan === undefined ? undefined : await readPlan(options.plan);
@@ -89,10 +92,9 @@ export async function open(location: ModelLocation, options: OpenOptions = {}): 
     owned.push(...backends);
 
     const ledger = hostLedgerOf(options.ledger ?? createMemoryLedger());
-    for (const { device } of backends) {
-      if (device.kind === "cpu") ledger.addHostDevice(device.id);
-      setBudget(ledger, device.id, options, plan);
-    }
+    for (const { device } of backends) if (device.kind === "cpu") ledger.addHostDevice(device.id);
+    const devices = backends.map(({ device }) => device.id);
+    budgets = claimBudgets(ledger, devices, options.budgetBytes, plan?.devices);
     const placement = planned ?? placeOnOneDevice(units, backends[0]!.device.id);
     const { contextLength, maxSequences, maxBatchTokens, signal, onProgress, trace } = options;
     const name = nameOf(source);
@@ -111,10 +113,13 @@ export async function open(location: ModelLocation, options: OpenOptions = {}): 
         diagnostics: { trace },
       }),
     );
-    return new Model(engine, source, placement, name, owned);
+    const model = new Model(engine, source, placement, name, owned);
+    budgets.keep();
+    return model;
   } catch (error) {
     // What failed matters more than what failed after it.
     await disposeAll(owned).catch(() => {});
+    budgets?.withdraw();
     throw error;
   }
 }
@@ -164,13 +169,6 @@ async function disposeAll(owned: readonly AsyncDisposable[]): Promise<void> {
     }
   }
   if (failures.length > 0) throw failures[0];
-}
-
-function setBudget(ledger: HostLedger, device: DeviceId, { budgetBytes }: OpenOptions, plan: OffloadPlan | undefined): void {
-  const asked = typeof budgetBytes === "number" ? budgetBytes : budgetBytes?.[device];
-  const decided = asked ?? plan?.devices[device]?.budgetBytes;
-  if (decided !== undefined) ledger.setBudget(device, decided);
-  else if (ledger.budget(device) === 0) ledger.setBudget(device, hostBudgetBytes());
 }
 
 function nameOf(source: ModelSource): string {

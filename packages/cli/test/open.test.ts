@@ -136,10 +136,59 @@ describe("opening that fails leaves nothing behind", () => {
     expect(ThermoclineError.isInstance(error) && error.cure).toMatch(/raise the budget/);
   });
 
+  it("not even its budgets in a ledger that is shared", async () => {
+    const ledger = createMemoryLedger({ "reference:1": 5 });
+    const tiny = new Blob([tinyModel() as Uint8Array<ArrayBuffer>]);
+    const lacking = new Blob([tinyModel({ without: "blk.1.ffn_up.weight" }) as Uint8Array<ArrayBuffer>]);
+    const refused = (location: Blob, budgetBytes?: number) =>
+      open(location, { ledger, backend: "reference", budgetBytes }).catch((error) => error.code);
+    expect(await refused(tiny, 1000)).toBe("insufficient-memory");
+    expect(ledger.budget("reference:0")).toBe(0);
+    expect(await Promise.all([refused(lacking, 7000), refused(lacking, 8000), refused(lacking)])).toEqual(Array(3).fill("invalid-tensor"));
+    expect(ledger.budget("reference:0")).toBe(0);
+
+    await using _model = await open(tinyPath, { ledger, backend: "reference", budgetBytes: 10_000_000 });
+    expect(await refused(lacking, 7000)).toBe("invalid-tensor");
+    expect(ledger.budget("reference:0")).toBe(10_000_000);
+    const controller = new AbortController();
+    const onProgress = () => {
+      ledger.setBudget("reference:0", 20_000_000);
+      controller.abort(new Error("enough"));
+    };
+    const options = { ledger, backend: "reference", budgetBytes: 15_000_000, signal: controller.signal, onProgress } as const;
+    await expect(open(tinyPath, options)).rejects.toThrow("enough");
+    expect(ledger.budget("reference:0")).toBe(20_000_000);
+    expect(ledger.budget("reference:1")).toBe(5);
+  });
+
+  it("keeps the budget of an opening that succeeds beside one that fails", async () => {
+    const ledger = createMemoryLedger();
+    const controller = new AbortController();
+    const onProgress = () => controller.abort(new Error("enough"));
+    const opening = { ledger, backend: "reference" } as const;
+    const [failed, opened] = await Promise.allSettled([
+      open(tinyPath, { ...opening, signal: controller.signal, onProgress }),
+      open(tinyPath, opening),
+    ]);
+    expect([failed.status, opened.status]).toEqual(["rejected", "fulfilled"]);
+    await using model = (opened as PromiseFulfilledResult<OpenedModel>).value;
+    expect(model.memory()[0]!.budgetBytes).toBeGreaterThan(0);
+    expect(ledger.available("reference:0")).toBeGreaterThan(0);
+  });
+
+  it.each([
+    ["of another device", { "cpu:7": 1e9 }],
+    ["that is no number", Number.NaN],
+    ["below 0", -1],
+    ["of one device below 0", { "reference:0": -1 }],
+  ])("when it is given a budget %s", async (_what, budgetBytes) => {
+    expect(await refusal(tinyModel(), { budgetBytes })).toMatchObject({ code: "invalid-request", parameter: "budgetBytes" });
+  });
+
   it("when devices together ask for more than the host has, each within its own budget", async () => {
-    const contextLength = 2 ** 32 - 1;
+    const contextLength = 2 ** 31 - 1;
     const bytes = tinyModel({ metadata: { "llama.context_length": { type: "u32", value: contextLength } } });
-    const error = await refusal(bytes, { contextLength, budgetBytes: 2 ** 52 });
+    const error = await refusal(bytes, { contextLength, maxBatchTokens: contextLength, budgetBytes: 2 ** 52 });
     expect(error).toMatchObject({ code: "insufficient-memory", device: "host memory (reference:0)" });
   });
 
