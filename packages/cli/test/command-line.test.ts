@@ -102,12 +102,15 @@ describe("run", () => {
     expect(refused.stderr).toMatch(/^error: backend cpu is not available: .*none\.node/);
   });
 
-  it("stops at Ctrl-C with exit code 130", async () => {
+  it.each([
+    ["Ctrl-C", "SIGINT", 130],
+    ["SIGTERM", "SIGTERM", 143],
+  ] as const)("stops at %s with the exit code that shells give it", async (_what, signal, exitCode) => {
     const child = start("run", embeddedModel, "--backend", "reference", "--prompt", "Once upon a time", "--ignore-eos");
     const finished = finish(child);
     await once(child.stdout, "data");
-    child.kill("SIGINT");
-    expect(await finished).toMatchObject({ exitCode: 130, stderr: "" });
+    child.kill(signal);
+    expect(await finished).toMatchObject({ exitCode, stderr: "" });
   });
 
   it("stops quietly when its reader goes", async () => {

@@ -1,8 +1,8 @@
 /** What the command says when it cannot do what it is asked: one line with a cure, exit code 1. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import type { OffloadPlan, OffloadPlanUnit } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
-import { thermocline } from "./support/command.js";
+import { thermocline, thermoclineInto } from "./support/command.js";
 import { embeddedModel, splitPlan, temporaryFolder } from "./support/paths.js";
 import { tinyModel } from "./support/tiny-model.js";
 
@@ -140,5 +140,22 @@ describe("a command refuses", () => {
     const { exitCode, stdout, stderr } = await thermocline(args);
     expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
     expect(stderr).toMatch(message);
+  });
+});
+
+const fullDevice = "/dev/full";
+const hasFullDevice = existsSync(fullDevice);
+if (!hasFullDevice) console.warn(`${fullDevice} is missing: writing to a full disk is not tested`);
+
+describe.runIf(hasFullDevice)("where stdout takes nothing", () => {
+  it.each([
+    ["run", ["run", embeddedModel, "--prompt", "Once", "--max-tokens", "3", "--backend", "reference"]],
+    ["inspect", ["inspect", embeddedModel]],
+  ])("%s says so in one line", (_command, args) => {
+    expect(thermoclineInto(fullDevice, args)).toEqual({
+      exitCode: 1,
+      stdout: "",
+      stderr: "error: standard output cannot be written (ENOSPC); make room there, or send the output elsewhere\n",
+    });
   });
 });

@@ -1,27 +1,26 @@
 /** How a command ends that did not succeed: what it says, and its exit code. */
+import { constants } from "node:os";
 import { ThermoclineError } from "@thermocline/spec";
+import { OutputClosedError } from "./standard-streams.js";
 
-/** 128 + SIGINT, as shells report a command that was interrupted. */
-const interruptedExitCode = 130;
-
-/** Ends the process's work quietly: whoever read our output has gone. */
-export function isClosedOutput(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException | undefined)?.code === "EPIPE";
-}
-
-/** An abort that nobody but the user asks for. */
+/** An abort that somebody outside asked for. */
 export class InterruptedError extends Error {
-  constructor() {
-    super("interrupted");
-    this.name = "InterruptedError";
+  override readonly name = "InterruptedError";
+  constructor(readonly signal: NodeJS.Signals) {
+    super(`interrupted by ${signal}`);
+  }
+
+  /** As shells report a command that a signal ended. */
+  get exitCode(): number {
+    return 128 + constants.signals[this.signal];
   }
 }
 
 /** Says what failed on stderr and sets the exit code. Only errors that are bugs of ours show a stack. */
 export function reportFailure(error: unknown): void {
-  if (isClosedOutput(error)) return;
+  if (error instanceof OutputClosedError) return;
   if (error instanceof InterruptedError) {
-    process.exitCode = interruptedExitCode;
+    process.exitCode = error.exitCode;
     return;
   }
   process.exitCode = 1;

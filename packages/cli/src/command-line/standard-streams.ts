@@ -1,15 +1,38 @@
 /** Text in and out of the process, with the reader's pace and its departure. */
-import { InvalidRequestError } from "@thermocline/spec";
+import { InvalidRequestError, ThermoclineError } from "@thermocline/spec";
 
 // `write` reports a failure to its callback; without a listener the stream's own event would end the process with a stack.
 process.stdout.on("error", () => {});
 process.stderr.on("error", () => {});
 
-/** Resolves when the text has been taken. @throws the stream's error; EPIPE when the reader has gone. */
-export function writeOutput(text: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
-  });
+/** Whoever read stdout has gone. Ends the process's work quietly. */
+export class OutputClosedError extends Error {
+  override readonly name = "OutputClosedError";
+}
+
+/** Stdout takes no more: a full disk, a closed descriptor. */
+export class OutputWriteError extends ThermoclineError {
+  readonly code = "output-write";
+  constructor(
+    /** The system's, such as "ENOSPC". */
+    readonly systemCode: string,
+    options?: ErrorOptions,
+  ) {
+    super(`standard output cannot be written (${systemCode})`, "make room there, or send the output elsewhere", options);
+  }
+}
+
+/** Resolves when the text has been taken. @throws OutputClosedError, OutputWriteError. */
+export async function writeOutput(text: string): Promise<void> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
+    });
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === "EPIPE") throw new OutputClosedError("the reader of standard output has gone", { cause });
+    throw new OutputWriteError(code ?? message, { cause });
+  }
 }
 
 /** For people: notices, progress, statistics. Losing it changes nothing. */

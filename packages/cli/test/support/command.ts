@@ -1,5 +1,6 @@
 /** Runs the built command as a child process. */
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
 import { launcher } from "./paths.js";
 
 export interface CommandResult {
@@ -35,4 +36,15 @@ export function thermocline(args: readonly string[], input = "", env: NodeJS.Pro
   child.stdin.on("error", () => {});
   child.stdin.end(input);
   return finish(child);
+}
+
+/** With its stdout going to a file. */
+export function thermoclineInto(path: string, args: readonly string[]): CommandResult {
+  const file = openSync(path, "w");
+  try {
+    const { status, stderr } = spawnSync(process.execPath, [launcher, ...args], { stdio: ["ignore", file, "pipe"], encoding: "utf8" });
+    return { exitCode: status, stdout: "", stderr };
+  } finally {
+    closeSync(file);
+  }
 }
