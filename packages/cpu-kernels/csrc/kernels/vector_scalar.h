@@ -25,7 +25,6 @@ constexpr int max_float_tile = 4;
 using Floats = float __attribute__((vector_size(16)));
 using Ints = int32_t __attribute__((vector_size(16)));
 using Words = uint32_t __attribute__((vector_size(16)));
-using Shorts = int16_t __attribute__((vector_size(16)));
 using Halfwords = uint16_t __attribute__((vector_size(16)));
 
 // Lanes 0-3, 4-7, 8-11, 12-15.
@@ -161,42 +160,31 @@ THERMOCLINE_INLINE Bytes load_bytes(const std::byte* p) { Bytes r; memcpy(&r, p,
 THERMOCLINE_INLINE Bytes low_nibbles(Bytes x) { return {x.a & 0x0f0f, x.b & 0x0f0f, x.c & 0x0f0f, x.d & 0x0f0f}; }
 THERMOCLINE_INLINE Bytes high_nibbles(Bytes x) { return {x.a >> 4 & 0x0f0f, x.b >> 4 & 0x0f0f, x.c >> 4 & 0x0f0f, x.d >> 4 & 0x0f0f}; }
 
-// The 4 values at x for each of 4 rows: `first` 0 and 2, `second` 1 and 3.
-struct Factors { Halfwords first, second; };
-THERMOCLINE_INLINE Halfwords repeat_pair(int8_t low, int8_t high) {
-  const uint16_t x = static_cast<uint16_t>(low), y = static_cast<uint16_t>(high);
-  return Halfwords{x, y, x, y, x, y, x, y};
-}
-THERMOCLINE_INLINE Factors load_factors(const int8_t* x) { return {repeat_pair(x[0], x[2]), repeat_pair(x[1], x[3])}; }
-// sum + the 4 products of each row. A byte times a value is at most 128 · 127 in magnitude, so that 16 bits hold two of them.
-THERMOCLINE_INLINE Ints add_products(Ints sum, Halfwords first, Halfwords second, Factors x) {
-  const Ints pairs = reinterpret_cast<Ints>(first * x.first + second * x.second);
-  return add(sum, add(shift_left<16>(pairs) >> 16, pairs >> 16));
+// sum[row] + the 4 products of each row, one multiplication at a time: this is the portable baseline that the instruction sets are
+// measured against.
+template <typename Byte>
+THERMOCLINE_INLINE I32x16 add_products(I32x16 sum, Bytes bytes, const int8_t* x) {
+  Byte factors[64];
+  int32_t sums[16];
+  memcpy(factors, &bytes, sizeof factors);
+  to_lanes(sums, sum);
+  for (int i = 0; i < 16; i++) {
+    for (int j = 0; j < 4; j++) sums[i] += factors[4 * i + j] * x[j];
+  }
+  return from_lanes<I32x16>(sums);
 }
 
 // Sums of nibble · int8 products. `begin` and `end` take the same correction, which one of the two adds; between them lie at most 8
-// steps, each 4 nibbles of every row times the 4 values at x, which lie within [-127, 127].
+// steps, each 4 nibbles of every row times the 4 values at x.
 using NibbleSum = I32x16;
 THERMOCLINE_INLINE NibbleSum begin_nibbles(int32_t correction) { return splat_int(correction); }
-THERMOCLINE_INLINE Ints dot_nibbles(Ints sum, Halfwords nibbles, Factors x) { return add_products(sum, nibbles & 0xff, nibbles >> 8, x); }
-THERMOCLINE_INLINE NibbleSum dot_nibbles(NibbleSum sum, Bytes nibbles, const int8_t* x) {
-  const Factors f = load_factors(x);
-  return {dot_nibbles(sum.a, nibbles.a, f), dot_nibbles(sum.b, nibbles.b, f), dot_nibbles(sum.c, nibbles.c, f),
-          dot_nibbles(sum.d, nibbles.d, f)};
-}
+THERMOCLINE_INLINE NibbleSum dot_nibbles(NibbleSum sum, Bytes nibbles, const int8_t* x) { return add_products<uint8_t>(sum, nibbles, x); }
 THERMOCLINE_INLINE I32x16 end_nibbles(NibbleSum sum, int32_t) { return sum; }
 
-// Products of signed bytes are summed as (byte + byte_offset) · x, x within [-127, 127]; the caller takes byte_offset · Σx away.
+// Products of signed bytes are summed as (byte + byte_offset) · x; the caller takes byte_offset · Σx away.
 constexpr int32_t byte_offset = 0;
 THERMOCLINE_INLINE Bytes offset_bytes(Bytes x) { return x; }
-THERMOCLINE_INLINE Ints dot_bytes(Ints sum, Halfwords bytes, Factors x) {
-  const Shorts low = reinterpret_cast<Shorts>(bytes << 8) >> 8, high = reinterpret_cast<Shorts>(bytes) >> 8;
-  return add_products(sum, reinterpret_cast<Halfwords>(low), reinterpret_cast<Halfwords>(high), x);
-}
-THERMOCLINE_INLINE I32x16 dot_bytes(I32x16 sum, Bytes bytes, const int8_t* x) {
-  const Factors f = load_factors(x);
-  return {dot_bytes(sum.a, bytes.a, f), dot_bytes(sum.b, bytes.b, f), dot_bytes(sum.c, bytes.c, f), dot_bytes(sum.d, bytes.d, f)};
-}
+THERMOCLINE_INLINE I32x16 dot_bytes(I32x16 sum, Bytes bytes, const int8_t* x) { return add_products<int8_t>(sum, bytes, x); }
 
 }  // namespace
 }  // namespace thermocline::THERMOCLINE_ISA
