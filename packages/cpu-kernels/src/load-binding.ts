@@ -51,7 +51,7 @@ export function loadCpuBinding(): NativeBinding {
   throw new BackendUnavailableError(
     "cpu",
     result,
-    "install the package of this platform, or build the addon with a C++20 compiler and cmake (`npm run build:native`), or use the reference backend",
+    "install the package of this platform, or build a clone of the repository with a C++20 compiler and cmake, or use the reference backend",
   );
 }
 

@@ -70,7 +70,6 @@ export class Executor {
   async #run(state: RunState): Promise<SubmissionReport> {
     let outcome: SubmissionOutcome | undefined;
     let index = 0;
-    this.#lastYieldMs = monotonicMs();
     this.#markStretch(state);
     try {
       for (; index < state.commands.length && outcome === undefined; index++) {
