@@ -7,7 +7,8 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const packageRoot = dirname(dirname(fileURLToPath(import.meta.url)));
-const generatedDirectory = join(packageRoot, "build", "generated");
+// Beside build/, which cmake-js deletes when a configuration has failed.
+const generatedDirectory = join(packageRoot, "generated");
 
 const runs = (command) => spawnSync(command, ["--version"], { stdio: "ignore" }).status === 0;
 
@@ -21,7 +22,7 @@ export function missingTool() {
   return compilers.some(runs) ? undefined : `no C++ compiler was found (${compilers.join(", ")})`;
 }
 
-/** Writes build/generated/thermocline/commands.h from the op table; an unchanged header keeps its time, so nothing is compiled again. */
+/** Writes generated/thermocline/commands.h from the op table; an unchanged header keeps its time, so nothing is compiled again. */
 export async function generateHeader() {
   const { generateCommandHeader } = await import("@thermocline/spec/command-header");
   const file = join(generatedDirectory, "thermocline", "commands.h");
