@@ -36,6 +36,13 @@ describe("run", () => {
   const prompt = "The little dog was sad because";
   const args = ["run", embeddedModel, "--temperature", "0", "--max-tokens", "8"];
 
+  it("takes every option's limits", async () => {
+    const limits = ["--temperature=0", "--top-k=0", "--top-p=1", "--min-p=0", "--repetition-penalty=0.1", "--seed=-1", "--logprobs=20"];
+    const { exitCode, stdout } = await thermocline(["run", tinyPath, "--prompt", "a", "--max-tokens=1", "--json", ...limits]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain('"type":"end"');
+  });
+
   it("writes the text that open() generates, and nothing else, to stdout", async () => {
     let text = "";
     await using model = await open(embeddedModel);

@@ -68,7 +68,6 @@ const cases: readonly [what: string, args: () => readonly string[], code: string
   ],
   ["an empty prompt", () => ["run", embeddedModel, "--prompt", ""], "invalid-request", /prompt: is empty/],
   ["an empty stdin", () => ["run", embeddedModel], "invalid-request", /prompt: is empty/],
-  ["a temperature below 0", () => ["run", embeddedModel, ...ask, "--temperature=-1"], "invalid-request", /temperature: is -1/],
   ["a plan that is not there", () => withPlan(inFolder("none.json")), "file-access", /none\.json: does not exist/],
   ["a plan that is no JSON", () => withPlan(file("text.json", "cpu:0 takes all")), "invalid-plan", /no JSON/],
   [
@@ -127,19 +126,65 @@ describe("a command refuses", () => {
     expect(plain).toMatchObject({ exitCode: 1, stdout: "" });
     expect(plain.stderr).toMatch(/^error: stdin: is no JSON [^\r\n]+; write a request such as [^\r\n]+\n$/);
     const noJson = await thermocline(["run", embeddedModel, ...ask, "--logprobs", "2"]);
-    expect(noJson).toEqual({ exitCode: 1, stdout: "", stderr: "error: logprobs: are shown in JSON only; add --json\n" });
+    expect(noJson).toEqual({
+      exitCode: 1,
+      stdout: "",
+      stderr: "error: --logprobs: log-probabilities are shown in JSON only; add --json\n",
+    });
   });
 
   it.each([
     ["an unknown command", ["walk"], /unknown command 'walk'/],
+    ["a command nearly right", ["inspct"], /unknown command 'inspct' \(Did you mean inspect\?\)/],
     ["an unknown option", ["run", embeddedModel, "--quickly"], /unknown option '--quickly'/],
     ["a missing file name", ["inspect"], /missing required argument 'model'/],
-    ["text where a number is needed", ["run", embeddedModel, "--top-k", "many"], /'many' is invalid/],
+    ["text where a number is needed", ["run", embeddedModel, "--top-k", "many"], /'--top-k <k>' argument 'many' is invalid/],
     ["a backend that there is not", ["run", embeddedModel, "--backend", "abacus"], /Allowed choices are auto, cpu, reference/],
-  ])("%s, as a usage error", async (_what, args, message) => {
-    const { exitCode, stdout, stderr } = await thermocline(args);
+  ])("%s, as a usage error, in JSON where that is asked for", async (_what, args, message) => {
+    const plain = await thermocline(args);
+    expect(plain).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(plain.stderr).toMatch(/^error: [^\n]+; add --help [^\n]+\n$/);
+    expect(plain.stderr).toMatch(message);
+    const json = await thermocline([...args, "--json"]);
+    expect(json).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(json.stderr).toMatch(/^[^\n]+\n$/);
+    expect(JSON.parse(json.stderr).error).toMatchObject({ code: "usage", message: expect.stringMatching(message) });
+  });
+
+  it("in plain text where --json is the value of an option or an argument", async () => {
+    const value = await thermocline(["run", inFolder("none.gguf"), "--prompt", "--json"]);
+    expect(value).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/^error: .*none\.gguf: does not exist/) });
+    const argument = await thermocline(["inspect", "--", "--json"]);
+    expect(argument).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/^error: --json: does not exist/) });
+    const both = await thermocline(["run", inFolder("none.gguf"), "--prompt", "--json", "--json"]);
+    expect(JSON.parse(both.stderr).error).toMatchObject({ code: "file-access" });
+  });
+
+  it.each([
+    ["--max-tokens", "0", "whole number from 1"],
+    ["--max-tokens", "1.5", "whole number from 1"],
+    ["--temperature", "-0.5", "number from 0"],
+    ["--temperature", "Infinity", "number from 0"],
+    ["--top-k", "-1", "whole number from 0"],
+    ["--top-p", "0", "number above 0 to 1"],
+    ["--top-p", "1.01", "number above 0 to 1"],
+    ["--min-p", "1", "number from 0 below 1"],
+    ["--repetition-penalty", "0", "number above 0"],
+    ["--seed", "0.5", "whole number"],
+    ["--logprobs", "21", "whole number from 0 to 20"],
+    ["--threads", "0", "whole number from 1"],
+    ["--context", "0", "whole number from 1"],
+  ])("%s %s before it looks for the model", async (option, value, needed) => {
+    const { exitCode, stdout, stderr } = await thermocline(["run", inFolder("none.gguf"), option, value, "--json"]);
     expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
-    expect(stderr).toMatch(message);
+    const { code, message } = JSON.parse(stderr).error;
+    expect(code).toBe("usage");
+    expect(message).toContain(`option '${option} <`);
+    expect(message).toContain(`argument '${value}' is invalid. A ${needed} is needed; `);
+  });
+
+  it("to guess the command where none is given: it shows the help on stderr", async () => {
+    expect(await thermocline([])).toMatchObject({ exitCode: 1, stdout: "", stderr: expect.stringContaining("Usage: thermocline") });
   });
 });
 
@@ -151,6 +196,7 @@ describe.runIf(hasFullDevice)("where stdout takes nothing", () => {
   it.each([
     ["run", ["run", embeddedModel, "--prompt", "Once", "--max-tokens", "3", "--backend", "reference"]],
     ["inspect", ["inspect", embeddedModel]],
+    ["help", ["--help"]],
   ])("%s says so in one line", (_command, args) => {
     expect(thermoclineInto(fullDevice, args)).toEqual({
       exitCode: 1,

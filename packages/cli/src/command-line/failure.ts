@@ -1,7 +1,7 @@
 /** How a command ends that did not succeed: what it says, and its exit code. */
 import { constants } from "node:os";
 import { ThermoclineError } from "@thermocline/spec";
-import { OutputClosedError } from "./standard-streams.js";
+import { OutputClosedError, writeNotice } from "./standard-streams.js";
 
 /** An abort that somebody outside asked for. */
 export class InterruptedError extends Error {
@@ -16,24 +16,21 @@ export class InterruptedError extends Error {
   }
 }
 
-/** Says what failed on stderr and sets the exit code. Only errors that are bugs of ours show a stack. */
-export function reportFailure(error: unknown): void {
+/** Says what failed on stderr, on one line, and sets the exit code. Only errors that are bugs of ours show a stack. */
+export function reportFailure(error: unknown, asJson: boolean): void {
   if (error instanceof OutputClosedError) return;
   if (error instanceof InterruptedError) {
     process.exitCode = error.exitCode;
     return;
   }
   process.exitCode = 1;
-  if (ThermoclineError.isInstance(error)) process.stderr.write(isJsonAsked() ? jsonOf(error) : `error: ${oneLine(error.message)}\n`);
-  else
-    process.stderr.write(
-      `error: this is a bug in thermocline, please report it\n${error instanceof Error ? error.stack : String(error)}\n`,
-    );
+  if (ThermoclineError.isInstance(error)) writeNotice(asJson ? jsonOf(error.toJSON()) : `error: ${oneLine(error.message)}`);
+  else reportBug(error instanceof Error ? (error.stack ?? error.message) : String(error), asJson);
 }
 
-/** Failures before the options are parsed are told in the same form, so the arguments themselves are asked. */
-function isJsonAsked(): boolean {
-  return process.argv.includes("--json");
+function reportBug(stack: string, asJson: boolean): void {
+  const message = "this is a bug in thermocline, please report it";
+  writeNotice(asJson ? jsonOf({ code: "bug", message, stack }) : `error: ${message}\n${stack}`);
 }
 
 /** Messages quote what they refuse, line breaks and all. */
@@ -41,7 +38,6 @@ function oneLine(text: string): string {
   return text.replace(/\s*[\r\n]+\s*/g, " ");
 }
 
-function jsonOf(error: ThermoclineError): string {
-  const plain = (_key: string, value: unknown) => (typeof value === "bigint" ? String(value) : value);
-  return `${JSON.stringify({ error: error.toJSON() }, plain)}\n`;
+function jsonOf(error: Readonly<Record<string, unknown>>): string {
+  return JSON.stringify({ error }, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value));
 }

@@ -1,19 +1,47 @@
 /** The commands, their options and their help. Actions import what they run. */
 import { readFileSync } from "node:fs";
-import { Command, Option } from "commander";
-import { addModelOptions, collect, parseNumber, parseWholeNumber } from "./options.js";
+import { Command, CommanderError, Option } from "commander";
+import { addModelOptions, collect, mostLogprobs, numberIn, wholeNumberIn } from "./options.js";
+import { writeOutput } from "./standard-streams.js";
+import { usageErrorOf } from "./usage.js";
 
 export function createProgram(): Command {
   const { version, description } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
     readonly version: string;
     readonly description: string;
   };
-  const program = new Command("thermocline").description(description).version(version).showHelpAfterError("(add --help for the options)");
+  const program = new Command("thermocline").description(description).version(version);
+  // Commands inherit this: what is wrong is thrown, and said where all errors are said.
+  program.exitOverride().configureOutput({ outputError: () => {} });
   addRun(program);
   addInspect(program);
   addTokenize(program);
   addLogprobs(program);
   return program;
+}
+
+/**
+ * Does what the arguments ask, without those of Node.
+ * @throws UsageError where they cannot be understood; whatever the command throws.
+ */
+export async function runProgram(program: Command, args: readonly string[]): Promise<void> {
+  let help = "";
+  for (const command of [program, ...program.commands]) {
+    command.configureOutput({
+      writeOut: (text) => {
+        help += text;
+      },
+    });
+  }
+  try {
+    await program.parseAsync(args, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    // Help that was asked for ends the parsing too; help for want of a command has gone to stderr.
+    if (error.exitCode === 0) await writeOutput(help);
+    else if (error.code === "commander.help") process.exitCode = error.exitCode;
+    else throw usageErrorOf(error);
+  }
 }
 
 function example(...lines: readonly string[]): string {
@@ -27,16 +55,20 @@ function addRun(program: Command): void {
     .description("Continues a text. The answer goes to stdout as it comes, everything else to stderr.")
     .argument("<model>", "a GGUF file; of a sharded model the first file")
     .option("--prompt <text>", "the text (default: stdin, less one newline at its end)")
-    .option("--max-tokens <n>", "end after so many tokens (default: when the context is full)", parseWholeNumber)
-    .option("--temperature <t>", "0: always the most likely token (default: 0.8)", parseNumber)
-    .option("--top-k <k>", "draw from the k most likely tokens; 0: all (default: 40)", parseWholeNumber)
-    .option("--top-p <p>", "draw from the most likely tokens that sum to p; 1: all (default: 0.95)", parseNumber)
-    .option("--min-p <p>", "leave out tokens less likely than p times the likeliest (default: 0.05)", parseNumber)
-    .option("--repetition-penalty <r>", "above 1: repeat less (default: 1)", parseNumber)
-    .option("--seed <n>", "equal seeds give equal text (default: a new one each time)", parseWholeNumber)
+    .option("--max-tokens <n>", "end after so many tokens (default: when the context is full)", wholeNumberIn({ from: 1 }))
+    .option("--temperature <t>", "0: always the most likely token (default: 0.8)", numberIn({ from: 0 }))
+    .option("--top-k <k>", "draw from the k most likely tokens; 0: all (default: 40)", wholeNumberIn({ from: 0 }))
+    .option("--top-p <p>", "draw from the most likely tokens that sum to p; 1: all (default: 0.95)", numberIn({ above: 0, to: 1 }))
+    .option("--min-p <p>", "leave out tokens less likely than p times the likeliest (default: 0.05)", numberIn({ from: 0, below: 1 }))
+    .option("--repetition-penalty <r>", "above 1: repeat less (default: 1)", numberIn({ above: 0 }))
+    .option("--seed <n>", "equal seeds give equal text (default: a new one each time)", wholeNumberIn({}))
     .addOption(new Option("--stop <text>", "end before this text; may be given several times").argParser(collect))
     .option("--ignore-eos", "go on where the model would end")
-    .option("--logprobs <n>", "with --json: of each token, and of the n most likely ones, 0 to 20", parseWholeNumber)
+    .option(
+      "--logprobs <n>",
+      "with --json: of each token, and of the n most likely ones, 0 to 20",
+      wholeNumberIn({ from: 0, to: mostLogprobs }),
+    )
     .option("--stats", "speed, memory by device, and overlap of split layers, at the end on stderr")
     .option("--json", "one event a line on stdout, errors as JSON on stderr");
   addModelOptions(run)

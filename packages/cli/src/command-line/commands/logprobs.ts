@@ -2,7 +2,7 @@ import { InvalidRequestError, type TokenLogprobs } from "@thermocline/spec";
 import type { OpenedModel } from "../../open.js";
 import { interruptible } from "../interruption.js";
 import { withModel } from "../loaded-model.js";
-import type { ModelOptions } from "../options.js";
+import { type ModelOptions, mostLogprobs } from "../options.js";
 import { readInput, writeOutput } from "../standard-streams.js";
 
 interface LogprobsRequest {
@@ -13,7 +13,6 @@ interface LogprobsRequest {
 }
 
 const exampleRequest = '{"promptTokenIds":[1,9038],"steps":4,"top":5}';
-const mostTop = 20;
 
 export async function logprobs(path: string, options: ModelOptions): Promise<void> {
   await interruptible(async (signal) => {
@@ -61,8 +60,8 @@ export function parseRequest(text: string): LogprobsRequest {
   const isTokenIds = (value: unknown) => Array.isArray(value) && value.every((id) => Number.isSafeInteger(id));
   if (!isTokenIds(promptTokenIds)) refuse("promptTokenIds", promptTokenIds, "is no array of token ids");
   if (!Number.isSafeInteger(steps) || (steps as number) < 1) refuse("steps", steps, "is no positive whole number");
-  if (!Number.isSafeInteger(top) || (top as number) < 1 || (top as number) > mostTop)
-    refuse("top", top, `is no whole number from 1 to ${mostTop}`);
+  if (!Number.isSafeInteger(top) || (top as number) < 1 || (top as number) > mostLogprobs)
+    refuse("top", top, `is no whole number from 1 to ${mostLogprobs}`);
   if (forcedTokenIds !== undefined && !isTokenIds(forcedTokenIds)) refuse("forcedTokenIds", forcedTokenIds, "is no array of token ids");
   if (forcedTokenIds !== undefined && (forcedTokenIds as unknown[]).length < (steps as number))
     refuse("forcedTokenIds", forcedTokenIds, `has ${(forcedTokenIds as unknown[]).length} token ids for ${steps} steps`);

@@ -19,7 +19,7 @@ const samplingNames = ["temperature", "topK", "topP", "minP", "repetitionPenalty
 
 export async function run(path: string, options: RunOptions): Promise<void> {
   if (options.logprobs !== undefined && !options.json)
-    throw new InvalidRequestError("logprobs", options.logprobs, "are shown in JSON only", "add --json");
+    throw new InvalidRequestError("--logprobs", options.logprobs, "log-probabilities are shown in JSON only", "add --json");
   await interruptible(async (signal) => {
     const prompt =
       options.prompt ?? withoutFinalNewline(await readInput("a prompt", "use --prompt TEXT, or pipe the text to stdin", signal));
