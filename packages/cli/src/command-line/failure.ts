@@ -1,6 +1,7 @@
 /** How a command ends that did not succeed: what it says, and its exit code. */
 import { constants } from "node:os";
 import { ThermoclineError } from "@thermocline/spec";
+import { escapeControls, jsonLine } from "../terminal-text.js";
 import { OutputClosedError, writeNotice } from "./standard-streams.js";
 
 /** An abort that somebody outside asked for. */
@@ -24,20 +25,12 @@ export function reportFailure(error: unknown, asJson: boolean): void {
     return;
   }
   process.exitCode = 1;
-  if (ThermoclineError.isInstance(error)) writeNotice(asJson ? jsonOf(error.toJSON()) : `error: ${oneLine(error.message)}`);
+  if (ThermoclineError.isInstance(error))
+    writeNotice(asJson ? jsonLine({ error: error.toJSON() }) : `error: ${escapeControls(error.message)}`);
   else reportBug(error instanceof Error ? (error.stack ?? error.message) : String(error), asJson);
 }
 
 function reportBug(stack: string, asJson: boolean): void {
   const message = "this is a bug in thermocline, please report it";
-  writeNotice(asJson ? jsonOf({ code: "bug", message, stack }) : `error: ${message}\n${stack}`);
-}
-
-/** Messages quote what they refuse, line breaks and all. */
-function oneLine(text: string): string {
-  return text.replace(/\s*[\r\n]+\s*/g, " ");
-}
-
-function jsonOf(error: Readonly<Record<string, unknown>>): string {
-  return JSON.stringify({ error }, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value));
+  writeNotice(asJson ? jsonLine({ error: { code: "bug", message, stack } }) : `error: ${message}\n${stack}`);
 }

@@ -19,11 +19,13 @@ export interface TinyModelOptions {
   /** Tensor left out. */
   readonly without?: string;
   readonly vocabularyOnly?: boolean;
+  /** One more tensor, of one f32. */
+  readonly extraTensor?: string;
 }
 
 const u32 = (value: number): GgufValue => ({ type: "u32", value });
 
-export function tinyModel({ metadata = {}, without, vocabularyOnly = false }: TinyModelOptions = {}): Uint8Array {
+export function tinyModel({ metadata = {}, without, vocabularyOnly = false, extraTensor }: TinyModelOptions = {}): Uint8Array {
   const all: Record<string, GgufValue> = {
     "general.architecture": "llama",
     "general.name": "tiny",
@@ -41,6 +43,7 @@ export function tinyModel({ metadata = {}, without, vocabularyOnly = false }: Ti
     ...metadata,
   };
   const tensors = vocabularyOnly ? [] : tensorShapes().filter(([name]) => name !== without);
+  if (extraTensor !== undefined) tensors.push([extraTensor, [1]]);
   return buildGguf({ metadata: Object.entries(all), tensors: tensors.map(([name, shape]) => tensorOf(name, shape)) });
 }
 

@@ -2,6 +2,7 @@ import { type GgufSource, openGguf } from "@thermocline/loader-gguf";
 import type { TensorInfo } from "@thermocline/spec";
 import { formatBytes } from "../../format-bytes.js";
 import { formatTable } from "../../format-table.js";
+import { jsonLine } from "../../terminal-text.js";
 import { interruptible } from "../interruption.js";
 import { writeOutput } from "../standard-streams.js";
 
@@ -20,7 +21,7 @@ export async function inspect(path: string, { tensors, json }: InspectOptions): 
   await interruptible(async (signal) => {
     const source = await openGguf(path, { signal });
     await source[Symbol.asyncDispose]();
-    await writeOutput(json ? `${JSON.stringify(toJson(source))}\n` : `${toText(source, tensors === true)}\n`);
+    await writeOutput(json ? `${jsonLine(toJson(source))}\n` : `${toText(source, tensors === true)}\n`);
   });
 }
 
@@ -65,7 +66,6 @@ function toJson(source: GgufSource): Record<string, unknown> {
 }
 
 function jsonValueOf(value: unknown, type: string | undefined): unknown {
-  if (typeof value === "bigint") return String(value);
   if (!isArray(value)) return value;
   const first = Array.from({ length: Math.min(value.length, shownElements) }, (_, index) => jsonValueOf(value[index], undefined));
   return value.length <= shownElements ? first : { type, length: value.length, first };
@@ -110,6 +110,6 @@ function shownText(value: unknown, type: string): string {
   // 0.00001, which is meant, and not 0.000009999999747378752, which is stored.
   if (type === "f32" && typeof value === "number") return String(Number(value.toPrecision(f32Digits)));
   if (typeof value !== "string") return String(value);
-  const escaped = JSON.stringify(value);
+  const escaped = jsonLine(value);
   return escaped.length <= shownCharacters ? escaped : `${escaped.slice(0, shownCharacters)}… (${value.length} characters)`;
 }

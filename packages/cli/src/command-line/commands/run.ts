@@ -1,6 +1,7 @@
 import { type EngineStatistics, type GenerateUsage, InvalidRequestError, type SamplingParams } from "@thermocline/spec";
 import { formatMemory } from "../../format-memory.js";
 import type { OpenedModel } from "../../open.js";
+import { escapeControls, jsonLine } from "../../terminal-text.js";
 import { interruptible } from "../interruption.js";
 import { withModel } from "../loaded-model.js";
 import type { ModelOptions } from "../options.js";
@@ -36,13 +37,13 @@ async function stream(model: OpenedModel, prompt: string, options: RunOptions, s
   let usage: GenerateUsage | undefined;
   for await (const event of events) {
     if (event.type === "end") usage = event.usage;
-    if (json) await writeOutput(`${JSON.stringify(event)}\n`);
+    if (json) await writeOutput(`${jsonLine(event)}\n`);
     else if (event.type === "text-delta") await writeOutput(event.text);
     else if (process.stdout.isTTY) await writeOutput("\n");
   }
   if (!stats || usage === undefined) return;
   const statistics = model.statistics();
-  if (json) await writeOutput(`${JSON.stringify({ type: "statistics", statistics, memory: model.memory() })}\n`);
+  if (json) await writeOutput(`${jsonLine({ type: "statistics", statistics, memory: model.memory() })}\n`);
   else writeNotice(formatStatistics(model, usage, statistics));
 }
 
@@ -53,7 +54,7 @@ function formatStatistics(model: OpenedModel, usage: GenerateUsage, { steps, ove
   const speed = decoded > 0 && decodeMs > 0 ? `${((decoded * 1000) / decodeMs).toFixed(1)} tok/s` : "too short to time";
   const lines = [
     "",
-    `${model.name}: ${promptTokens} prompt tokens, ${completionTokens} generated, ${steps} steps`,
+    `${escapeControls(model.name)}: ${promptTokens} prompt tokens, ${completionTokens} generated, ${steps} steps`,
     `first token after ${timeToFirstTokenMs.toFixed(1)} ms, then ${speed}`,
   ];
   if (overlap !== undefined) {

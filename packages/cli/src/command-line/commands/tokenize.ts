@@ -1,6 +1,7 @@
 import { createTokenizer } from "@thermocline/core/tokenizer";
 import { openGguf } from "@thermocline/loader-gguf";
 import { InvalidTensorError } from "@thermocline/spec";
+import { jsonLine } from "../../terminal-text.js";
 import { interruptible } from "../interruption.js";
 import { readInput, writeOutput } from "../standard-streams.js";
 
@@ -24,7 +25,7 @@ export async function tokenize(path: string, { special, bos, json }: TokenizeOpt
     const tokenIds = tokenizer.encode(text, { parseSpecial: special === true, addBos: bos === true });
     if (json) return writeOutput(`${JSON.stringify(tokenIds)}\n`);
     for (let first = 0; first < tokenIds.length; first += linesPerWrite) {
-      const lines = tokenIds.slice(first, first + linesPerWrite).map((id) => `${id}\t${JSON.stringify(vocabulary.tokens[id])}\n`);
+      const lines = tokenIds.slice(first, first + linesPerWrite).map((id) => `${id}\t${jsonLine(vocabulary.tokens[id])}\n`);
       await writeOutput(lines.join(""));
     }
   });
