@@ -158,13 +158,17 @@ describe("inspect", () => {
 });
 
 describe("tokenize", () => {
-  const tokenize = async (text: string, ...options: readonly string[]) =>
+  const tokenize = async (text: string | Uint8Array, ...options: readonly string[]) =>
     JSON.parse((await thermocline(["tokenize", embeddedModel, "--json", ...options], text)).stdout);
 
   it("turns the whole of stdin into ids", async () => {
     expect(await tokenize("Once upon a time")).toEqual([9038, 2501, 263, 931]);
     expect(await tokenize("Once upon a time\n")).toEqual([9038, 2501, 263, 931, 13]);
     expect(await tokenize("")).toEqual([]);
+  });
+
+  it("reads bytes that are no UTF-8 as U+FFFD", async () => {
+    expect(await tokenize(Uint8Array.of(0x61, 0xff, 0x62))).toEqual(await tokenize("a\ufffdb"));
   });
 
   it("adds BOS and recognises special tokens only where asked", async () => {

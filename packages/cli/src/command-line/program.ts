@@ -92,7 +92,7 @@ function addTokenize(program: Command): void {
   program
     .command("tokenize")
     .summary("turn text into token ids")
-    .description("Turns the text on stdin, every byte of it, into token ids: an id and its piece a line. Needs only the vocabulary.")
+    .description("Turns all of the text on stdin (UTF-8) into token ids: an id and its piece a line. Needs only the vocabulary.")
     .argument("<model>", "a GGUF file, a vocabulary-only one too")
     .option("--special", "recognise special tokens in the text")
     .option("--bos", "put the begin-of-sequence token first")

@@ -29,8 +29,8 @@ export async function finish(child: ChildProcessWithoutNullStreams): Promise<Com
   return { exitCode, stdout, stderr };
 }
 
-/** With nothing, or a text, on stdin. */
-export function thermocline(args: readonly string[], input = "", env: NodeJS.ProcessEnv = {}): Promise<CommandResult> {
+/** With nothing, a text or bytes on stdin. */
+export function thermocline(args: readonly string[], input: string | Uint8Array = "", env: NodeJS.ProcessEnv = {}): Promise<CommandResult> {
   const child = spawn(process.execPath, [launcher, ...args], { env: { ...process.env, ...env } });
   // A command that refuses its arguments does not wait for its input.
   child.stdin.on("error", () => {});
