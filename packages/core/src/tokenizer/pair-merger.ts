@@ -131,7 +131,21 @@ export class PairMerger {
 /** Position among the distinct values in descending order; equal scores get equal ranks, NaN the last one. */
 export function ranksOfScores(scores: ArrayLike<number>): Int32Array {
   const clean = Float32Array.from(scores, (score) => (Number.isNaN(score) ? -Infinity : score));
-  const distinct = [...new Set(clean)].sort((a, b) => b - a);
-  const rankOf = new Map(distinct.slice(0, maxRank).map((score, rank) => [score, rank]));
-  return Int32Array.from(clean, (score) => rankOf.get(score) ?? maxRank - 1);
+  // Highest first, each value once: a score's rank is its place.
+  const sorted = clean.slice().sort().reverse();
+  let numDistinct = 0;
+  for (const score of sorted) if (numDistinct === 0 || score !== sorted[numDistinct - 1]) sorted[numDistinct++] = score;
+  return Int32Array.from(clean, (score) => Math.min(placeOf(sorted, numDistinct, score), maxRank - 1));
+}
+
+/** Where `score` stands among the first `length` values of a descending array that holds it. */
+function placeOf(descending: Float32Array, length: number, score: number): number {
+  let low = 0;
+  let high = length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (descending[middle]! > score) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -10,6 +10,7 @@ import { InvalidVocabularyError } from "./errors.js";
 import { PairMerger, ranksOfScores } from "./pair-merger.js";
 import { PairTable } from "./pair-table.js";
 import type { SegmentEncoder } from "./segment-encoder.js";
+import { TextIndex } from "./text-index.js";
 import type { TokenTable } from "./token-table.js";
 import { WordCache } from "./word-cache.js";
 
@@ -85,32 +86,37 @@ export class SpmEncoder implements SegmentEncoder {
     if (scores !== undefined && scores.length !== table.size)
       throw new InvalidVocabularyError("scores", `has ${scores.length} entries for ${table.size} tokens`);
     const ranks = ranksOfScores(scores ?? new Float32Array(table.size));
-    const tokens = table.plainTokens();
-    for (const token of tokens.keys()) {
-      for (const character of token) {
-        if (this.#symbolOfCharacter.has(character)) continue;
-        const symbol = tokens.get(character) ?? this.#vocabSize + this.#characterOfSymbol.push(character) - 1;
-        this.#symbolOfCharacter.set(character, symbol);
-      }
-      for (let index = token.indexOf(space, 1); index !== -1; index = token.indexOf(space, index + 1))
-        this.#joinsSpace.add(token.charCodeAt(index - 1));
-    }
-    const symbolOf = (text: string) => tokens.get(text) ?? this.#symbolOfCharacter.get(text);
-    /** left, right and merged symbol, one after another. */
-    const pairs: number[] = [];
-    for (const [token, id] of tokens) {
-      for (let cut = 1; cut < token.length; cut++) {
-        const left = symbolOf(token.slice(0, cut));
-        const right = left === undefined ? undefined : symbolOf(token.slice(cut));
-        if (left !== undefined && right !== undefined) pairs.push(left, right, id);
-      }
-    }
-    const pairTable = new PairTable(pairs.length / 3);
-    for (let index = 0; index < pairs.length; index += 3)
-      pairTable.add(pairs[index]!, pairs[index + 1]!, pairs[index + 2]!, ranks[pairs[index + 2]!]!);
+    const plain = table.plainIds();
+    const index = new TextIndex(plain.length + this.#nameCharacters(plain, table));
+    for (const id of plain) index.add(table.texts[id]!, id);
+    for (const [character, symbol] of this.#symbolOfCharacter) if (symbol >= this.#vocabSize) index.add(character, symbol);
+    let numPairs = 0;
+    index.forEachCut(() => numPairs++);
+    const pairTable = new PairTable(numPairs);
+    index.forEachCut((left, right, whole) => pairTable.add(left, right, whole, ranks[whole]!));
     return pairTable;
   }
+
+  /** Gives every character of a token its symbol. Returns how many are no tokens themselves. */
+  #nameCharacters(plain: Int32Array, table: TokenTable): number {
+    // Characters that are tokens first: any other one becomes a symbol of its own.
+    for (const id of plain) {
+      const text = table.texts[id]!;
+      if (isOneCharacter(text) && !this.#symbolOfCharacter.has(text)) this.#symbolOfCharacter.set(text, id);
+    }
+    for (const id of plain) {
+      const text = table.texts[id]!;
+      for (const character of text) {
+        if (!this.#symbolOfCharacter.has(character))
+          this.#symbolOfCharacter.set(character, this.#vocabSize + this.#characterOfSymbol.push(character) - 1);
+      }
+      for (let at = text.indexOf(space, 1); at !== -1; at = text.indexOf(space, at + 1)) this.#joinsSpace.add(text.charCodeAt(at - 1));
+    }
+    return this.#characterOfSymbol.length;
+  }
 }
+
+const isOneCharacter = (text: string) => text.length === 1 || (text.length === 2 && text.codePointAt(0)! > 0xffff);
 
 function byteTokens(table: TokenTable): (number | undefined)[] {
   const ids = new Array<number | undefined>(256).fill(undefined);

@@ -60,19 +60,29 @@ export class TokenTable {
     this.#pieces = new Array<Uint8Array | undefined>(tokens.length);
   }
 
-  /** Ids by text, of the tokens that plain text can become: all but control, unknown and byte tokens. The first of equal texts counts. */
-  plainTokens(): Map<string, number> {
-    const ids = new Map<string, number>();
+  /** The tokens that plain text can become: all but control, unknown, byte and empty ones. */
+  plainIds(): Int32Array {
+    const ids = new Int32Array(this.size);
+    let count = 0;
     for (let id = 0; id < this.size; id++) {
       const type = this.types[id];
       const reserved = type === TokenType.control || type === TokenType.unknown || type === TokenType.byte;
-      if (!reserved && this.texts[id] !== "" && !ids.has(this.texts[id]!)) ids.set(this.texts[id]!, id);
+      if (!reserved && this.texts[id] !== "") ids[count++] = id;
     }
+    return ids.subarray(0, count);
+  }
+
+  /** Ids by text, of the tokens that plain text can become. The first of equal texts counts. */
+  plainTokens(): Map<string, number> {
+    const ids = new Map<string, number>();
+    for (const id of this.plainIds()) if (!ids.has(this.texts[id]!)) ids.set(this.texts[id]!, id);
     return ids;
   }
 
   idsOfType(type: number): number[] {
-    return Array.from(this.types.keys()).filter((id) => this.types[id] === type);
+    const ids: number[] = [];
+    for (let id = this.types.indexOf(type); id !== -1; id = this.types.indexOf(type, id + 1)) ids.push(id);
+    return ids;
   }
 
   /** The byte of a token such as `<0x0A>`. */
