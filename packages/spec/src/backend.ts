@@ -33,10 +33,12 @@ export interface WorkspaceQuery {
   readonly op: OpName;
   /** Of the weight or table; f32 where the op has none. */
   readonly dtype: DType;
-  /** Rows of the input: tokens, or output rows. */
+  /** Rows of the output: tokens, output rows, or tokens times the experts that each uses. */
   readonly rows: number;
   /** Columns of the input: hidden size, or vocabulary. */
   readonly columns: number;
+  /** Experts of the layer, for `expertMatmul`. */
+  readonly experts?: number;
 }
 
 /** Pure TypeScript and importable without the addon: planning needs it where no native package is installed. */

@@ -7,6 +7,7 @@ import type { AttentionArgs, Encoder, RopeArgs, SampleArgs } from "./kernel-set.
 import type { DeviceId } from "./memory.js";
 import type { Activation } from "./model-source.js";
 import type { OpName } from "./op-table.js";
+import { samplingColumns } from "./sampling.js";
 
 type Operand = readonly [field: string, tensor: Tensor | undefined, shape: readonly (Dim | "any")[], dtype?: DType];
 
@@ -23,14 +24,14 @@ export abstract class CommandEncoder implements Encoder {
   /** Makes the list of what was emitted; `finish` hands it out as a CommandList. */
   protected abstract finishList(): RecordedCommands;
 
-  embed(out: Tensor, table: Tensor, tokenIds: Tensor): void {
+  embed(out: Tensor, table: Tensor, tokenIds: Tensor, scale = 1): void {
     const [numTokens, hiddenSize] = this.#matrix("embed", "out", out);
     this.#check("embed", table.dtype, [
       ["out", out, [numTokens, hiddenSize], "f32"],
       ["table", table, ["any", hiddenSize]],
       ["tokenIds", tokenIds, [numTokens], "i32"],
     ]);
-    this.#emit({ op: "embed", out, table, tokenIds });
+    this.#emit({ op: "embed", out, table, tokenIds, scale });
   }
 
   gatherRows(out: Tensor, x: Tensor, rows: Tensor): void {
@@ -69,7 +70,7 @@ export abstract class CommandEncoder implements Encoder {
   }
 
   rope(q: Tensor, k: Tensor, positions: Tensor, args: RopeArgs): void {
-    const { theta, dims, mode, frequencyFactors } = args;
+    const { theta, dims, mode, frequencyFactors, magnitude = 1 } = args;
     const numTokens = q.shape[0]!;
     this.#check("rope", "f32", [
       ["q", q, [numTokens, "any", "any"], "f32"],
@@ -80,39 +81,54 @@ export abstract class CommandEncoder implements Encoder {
     const headDim = q.shape[2] as number;
     if (dims % 2 !== 0 || dims > headDim)
       throw new InvalidCommandError("rope", "dims", `is ${dims}; it must be even and at most the head's ${headDim}`);
-    this.#emit({ op: "rope", q, k, positions, frequencyFactors, theta, dims, mode });
+    this.#emit({ op: "rope", q, k, positions, frequencyFactors, theta, magnitude, dims, mode });
   }
 
   storeKv(k: Tensor, v: Tensor, keyCache: Tensor, valueCache: Tensor, slotMapping: Tensor): void {
     const [numTokens, numKvHeads] = k.shape as [Dim, Dim];
     const [numBlocks, , blockSize] = keyCache.shape as [Dim, Dim, Dim];
+    this.#supported("storeKv", valueCache.dtype);
     this.#check("storeKv", keyCache.dtype, [
       ["k", k, [numTokens, numKvHeads, "any"], "f32"],
       ["v", v, [numTokens, numKvHeads, "any"], "f32"],
       ["keyCache", keyCache, [numBlocks, numKvHeads, blockSize, k.shape[2]!]],
-      ["valueCache", valueCache, [numBlocks, numKvHeads, blockSize, v.shape[2]!], keyCache.dtype],
+      ["valueCache", valueCache, [numBlocks, numKvHeads, blockSize, v.shape[2]!]],
       ["slotMapping", slotMapping, [numTokens], "i32"],
     ]);
     this.#emit({ op: "storeKv", k, v, keyCache, valueCache, slotMapping });
   }
 
   attention(out: Tensor, q: Tensor, args: AttentionArgs): void {
-    const { keyCache, valueCache, blockTables, contextLengths, queryStarts, scale, slidingWindow = 0 } = args;
+    const { keyCache, valueCache, blockTables, contextLengths, queryStarts, scale, softcap = 0, slidingWindow = 0, causal = true } = args;
     const [numTokens, numHeads, headDimK] = q.shape as [Dim, Dim, Dim];
     const [numBlocks, numKvHeads, blockSize] = keyCache.shape as [Dim, Dim, Dim];
     const numSequences = contextLengths.shape[0]!;
+    this.#supported("attention", valueCache.dtype);
     this.#check("attention", keyCache.dtype, [
       ["out", out, [numTokens, numHeads, "any"], "f32"],
       ["q", q, [numTokens, numHeads, headDimK], "f32"],
       ["keyCache", keyCache, [numBlocks, numKvHeads, blockSize, headDimK]],
-      ["valueCache", valueCache, [numBlocks, numKvHeads, blockSize, out.shape[2]!], keyCache.dtype],
+      ["valueCache", valueCache, [numBlocks, numKvHeads, blockSize, out.shape[2]!]],
       ["blockTables", blockTables, [numSequences, "any"], "i32"],
       ["contextLengths", contextLengths, [numSequences], "i32"],
       ["queryStarts", queryStarts, ["any"], "i32"],
     ]);
     if ((numHeads as number) % (numKvHeads as number) !== 0)
       throw new InvalidCommandError("attention", "q", `has ${numHeads} heads, no multiple of the ${numKvHeads} KV heads`);
-    this.#emit({ op: "attention", out, q, keyCache, valueCache, blockTables, contextLengths, queryStarts, scale, slidingWindow });
+    this.#emit({
+      op: "attention",
+      out,
+      q,
+      keyCache,
+      valueCache,
+      blockTables,
+      contextLengths,
+      queryStarts,
+      scale,
+      softcap,
+      slidingWindow,
+      causal: Number(causal),
+    });
   }
 
   activate(out: Tensor, gate: Tensor, up: Tensor | undefined, activation: Activation): void {
@@ -146,17 +162,20 @@ export abstract class CommandEncoder implements Encoder {
 
   sample(tokenIds: Tensor, logits: Tensor, args: SampleArgs): void {
     const [numRows] = this.#matrix("sample", "logits", logits);
-    const { params, randomState, history, workspace } = args;
+    const { params, randomState, editIds, editValues, surpriseLimits, workspace } = args;
+    const numEdits = editIds.shape[1] as number;
     this.#check("sample", "f32", [
       ["tokenIds", tokenIds, [numRows], "i32"],
       ["logits", logits, [numRows, "any"], "f32"],
-      ["params", params, [numRows, 5], "f32"],
+      ["params", params, [numRows, samplingColumns.length], "f32"],
       ["randomState", randomState, [numRows, 2], "i32"],
-      ["history", history, [numRows, "any"], "i32"],
+      ["editIds", editIds, [numRows, "any"], "i32"],
+      ["editValues", editValues, [numRows, 2 * numEdits], "f32"],
+      ["surpriseLimits", surpriseLimits, [numRows], "f32"],
       ["workspace", workspace, ["any"], "i8"],
     ]);
     this.#checkWorkspace("sample", workspace);
-    this.#emit({ op: "sample", tokenIds, logits, params, randomState, history, workspace });
+    this.#emit({ op: "sample", tokenIds, logits, params, randomState, editIds, editValues, surpriseLimits, workspace });
   }
 
   topLogprobs(ids: Tensor, logprobs: Tensor, logits: Tensor, sampledTokenIds: Tensor): void {
@@ -168,6 +187,62 @@ export abstract class CommandEncoder implements Encoder {
       ["sampledTokenIds", sampledTokenIds, [numRows], "i32"],
     ]);
     this.#emit({ op: "topLogprobs", ids, logprobs, logits, sampledTokenIds });
+  }
+
+  routeExperts(expertIds: Tensor, expertWeights: Tensor, logits: Tensor, options: { readonly normalize: boolean }): void {
+    const [numTokens, numExperts] = this.#matrix("routeExperts", "logits", logits);
+    const [, numUsed] = this.#matrix("routeExperts", "expertIds", expertIds);
+    this.#check("routeExperts", "f32", [
+      ["expertIds", expertIds, [numTokens, numUsed], "i32"],
+      ["expertWeights", expertWeights, [numTokens, numUsed], "f32"],
+      ["logits", logits, [numTokens, numExperts], "f32"],
+    ]);
+    if (!((numUsed as number) >= 1 && (numUsed as number) <= (numExperts as number)))
+      throw new InvalidCommandError("routeExperts", "expertIds", `has ${numUsed} columns; 1 to ${numExperts} experts can be used`);
+    this.#emit({ op: "routeExperts", expertIds, expertWeights, logits, normalize: Number(options.normalize) });
+  }
+
+  expertMatmul(
+    out: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    options: { readonly expertIds: Tensor; readonly expertSlots: Tensor; readonly workspace?: Tensor },
+  ): void {
+    const { expertIds, expertSlots, workspace } = options;
+    const [numTokens, numUsed] = this.#matrix("expertMatmul", "expertIds", expertIds);
+    const [, numColumns, innerSize] = weight.shape as [Dim, Dim, Dim];
+    const isShared = x.shape.length === 2;
+    this.#check("expertMatmul", weight.dtype, [
+      ["out", out, [numTokens, numUsed, numColumns], "f32"],
+      ["x", x, isShared ? [numTokens, innerSize] : [numTokens, numUsed, innerSize], "f32"],
+      ["weight", weight, ["any", numColumns, innerSize]],
+      ["expertIds", expertIds, [numTokens, numUsed], "i32"],
+      ["expertSlots", expertSlots, ["any"], "i32"],
+      ["workspace", workspace, ["any"], "i8"],
+    ]);
+    this.#checkWorkspace("expertMatmul", workspace);
+    this.#emit({ op: "expertMatmul", out, x, weight, expertIds, expertSlots, workspace });
+  }
+
+  combineExperts(out: Tensor, x: Tensor, expertWeights: Tensor): void {
+    const [numTokens, numColumns] = this.#matrix("combineExperts", "out", out);
+    const [, numUsed] = this.#matrix("combineExperts", "expertWeights", expertWeights);
+    this.#check("combineExperts", "f32", [
+      ["out", out, [numTokens, numColumns], "f32"],
+      ["x", x, [numTokens, numUsed, numColumns], "f32"],
+      ["expertWeights", expertWeights, [numTokens, numUsed], "f32"],
+    ]);
+    this.#emit({ op: "combineExperts", out, x, expertWeights });
+  }
+
+  meanPool(out: Tensor, x: Tensor, queryStarts: Tensor): void {
+    const [numSequences, numColumns] = this.#matrix("meanPool", "out", out);
+    this.#check("meanPool", "f32", [
+      ["out", out, [numSequences, numColumns], "f32"],
+      ["x", x, ["any", numColumns], "f32"],
+      ["queryStarts", queryStarts, ["any"], "i32"],
+    ]);
+    this.#emit({ op: "meanPool", out, x, queryStarts });
   }
 
   fill(out: Tensor, value: number): void {
@@ -198,10 +273,12 @@ export abstract class CommandEncoder implements Encoder {
   }
 
   #checkNorm(op: "rmsNorm" | "layerNorm", out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | undefined): void {
-    const [numRows, numColumns] = this.#matrix(op, "out", out);
+    // Heads are normed each for itself: the last axis is what is normed, whatever lies before it.
+    if (out.shape.length !== 3) this.#matrix(op, "out", out);
+    const numColumns = out.shape.at(-1)!;
     this.#check(op, "f32", [
-      ["out", out, [numRows, numColumns], "f32"],
-      ["x", x, [numRows, numColumns], "f32"],
+      ["out", out, out.shape, "f32"],
+      ["x", x, out.shape, "f32"],
       ["weight", weight, [numColumns], "f32"],
       ["bias", bias, [numColumns], "f32"],
     ]);
@@ -218,7 +295,7 @@ export abstract class CommandEncoder implements Encoder {
   }
 
   #check(op: OpName, dtype: DType, operands: readonly Operand[]): void {
-    if (!this.supports(op, dtype)) throw new UnsupportedOpError(this.device, op, dtype);
+    this.#supported(op, dtype);
     for (const [field, tensor, shape, wantedDType] of operands) {
       if (tensor === undefined) continue;
       const fits = tensor.shape.length === shape.length && shape.every((dim, axis) => dim === "any" || dim === tensor.shape[axis]);
@@ -231,6 +308,10 @@ export abstract class CommandEncoder implements Encoder {
       if (shape.length === 1 && tensor.rowStride !== undefined && tensor.rowStride !== 1)
         throw new InvalidCommandError(op, field, `is a vector with a row stride of ${tensor.rowStride}; a contiguous one is needed`);
     }
+  }
+
+  #supported(op: OpName, dtype: DType): void {
+    if (!this.supports(op, dtype)) throw new UnsupportedOpError(this.device, op, dtype);
   }
 
   #refuseWhenFinished(): void {
@@ -247,7 +328,7 @@ export abstract class CommandEncoder implements Encoder {
 export function recordCommand(encoder: Encoder, command: Command): void {
   switch (command.op) {
     case "embed":
-      encoder.embed(command.out, command.table, command.tokenIds);
+      encoder.embed(command.out, command.table, command.tokenIds, command.scale);
       break;
     case "gatherRows":
       encoder.gatherRows(command.out, command.x, command.rows);
@@ -268,7 +349,7 @@ export function recordCommand(encoder: Encoder, command: Command): void {
       encoder.storeKv(command.k, command.v, command.keyCache, command.valueCache, command.slotMapping);
       break;
     case "attention":
-      encoder.attention(command.out, command.q, command);
+      encoder.attention(command.out, command.q, { ...command, causal: command.causal !== 0 });
       break;
     case "activate":
       encoder.activate(command.out, command.gate, command.up, command.activation);
@@ -284,6 +365,18 @@ export function recordCommand(encoder: Encoder, command: Command): void {
       break;
     case "topLogprobs":
       encoder.topLogprobs(command.ids, command.logprobs, command.logits, command.sampledTokenIds);
+      break;
+    case "routeExperts":
+      encoder.routeExperts(command.expertIds, command.expertWeights, command.logits, { normalize: command.normalize !== 0 });
+      break;
+    case "expertMatmul":
+      encoder.expertMatmul(command.out, command.x, command.weight, command);
+      break;
+    case "combineExperts":
+      encoder.combineExperts(command.out, command.x, command.expertWeights);
+      break;
+    case "meanPool":
+      encoder.meanPool(command.out, command.x, command.queryStarts);
       break;
     case "fill":
       encoder.fill(command.out, command.value);

@@ -12,6 +12,10 @@ export interface GenerateRequest {
   readonly stop?: readonly string[];
   /** For each token the log-probabilities of it and of this many most likely ones, 0 to 20; absent: none. */
   readonly logprobs?: number;
+  /** Added to the logits of token ids; finite, or -Infinity to ban a token. */
+  readonly logitBias?: readonly (readonly [tokenId: number, bias: number])[];
+  /** End-of-generation tokens are not sampled before this many tokens. Default 0. */
+  readonly minTokens?: number;
   /** Go on past end-of-generation tokens. */
   readonly ignoreEos?: boolean;
   /** The tokens to be "generated": each step's logits are those after feeding these, whatever was sampled. For scoring: `logprobs` then
@@ -30,6 +34,8 @@ export interface TokenLogprobs {
 
 export interface GenerateUsage {
   readonly promptTokens: number;
+  /** Of these, tokens whose keys and values were still in the cache. */
+  readonly cachedPromptTokens: number;
   readonly completionTokens: number;
   /** Time to first token, from `generate` to the first event. */
   readonly timeToFirstTokenMs: number;
@@ -53,11 +59,38 @@ export interface DeviceMemoryReport {
   readonly byteLengthByClass: Readonly<Partial<Record<MemoryClass, number>>>;
 }
 
+export interface ScoreRequest {
+  /** Token ids as they are; at most as many as the context holds. */
+  readonly tokenIds: readonly number[] | Uint32Array;
+  /** The first position whose logits are wanted; default 0. */
+  readonly firstPosition?: number;
+}
+
+export interface PositionLogits {
+  readonly position: number;
+  /** [vocabSize] of the token after `position`. Valid until the next one is asked for. */
+  readonly logits: Float32Array;
+}
+
+/** Blocks of the KV cache over the layers that share them: all with the same sliding window, or all without one. */
+export interface KvCacheStatistics {
+  readonly slidingWindow?: number;
+  readonly layers: readonly number[];
+  /** Of one block over all these layers. */
+  readonly blockByteLength: number;
+  readonly numBlocks: number;
+  /** Blocks that sequences hold. */
+  readonly blocksInUse: number;
+  /** Blocks that no sequence holds but that keep a prefix for later requests; they are free for the asking. */
+  readonly blocksCached: number;
+}
+
 export interface EngineStatistics {
   readonly steps: number;
   /** Awaits of the step loop on devices: one a step. */
   readonly awaits: number;
   readonly crossings: Readonly<Record<DeviceId, number>>;
+  readonly kvCaches: readonly KvCacheStatistics[];
   /** Of all steps that ran split layers with tracing on: milliseconds in which both legs ran, and of the shorter legs. */
   readonly overlap?: { readonly overlappedMs: number; readonly shorterLegMs: number };
 }
@@ -65,6 +98,21 @@ export interface EngineStatistics {
 export interface Engine extends AsyncDisposable {
   /** Starts at the first `next()`. Many may run at once; they are batched. @throws InvalidRequestError at the first `next()`. */
   generate(request: GenerateRequest, options?: { readonly signal?: AbortSignal }): AsyncIterable<GenerateEvent>;
+  /** The logits after each token of a text, in ascending order of position. @throws InvalidRequestError at the first `next()`, also where
+   *  the engine was made without memory for scoring. */
+  score(request: ScoreRequest, options?: { readonly signal?: AbortSignal }): AsyncIterable<PositionLogits>;
   memory(): readonly DeviceMemoryReport[];
   statistics(): EngineStatistics;
+}
+
+/** Makes vectors of texts. */
+export interface Embedder extends AsyncDisposable {
+  /** Elements of a vector. */
+  readonly dimension: number;
+  /** A unit vector for each input, in their order. @throws InvalidRequestError for an input that is empty or longer than the context. */
+  embed(
+    inputs: readonly (string | readonly number[] | Uint32Array)[],
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<readonly Float32Array[]>;
+  memory(): readonly DeviceMemoryReport[];
 }

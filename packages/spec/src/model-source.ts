@@ -26,6 +26,27 @@ export type ShardLocation =
 export type Activation = "silu" | "gelu" | "relu";
 export type RopeMode = "normal" | "neox";
 
+export interface RopeConfig {
+  readonly theta: number;
+  /** Leading elements of each head that are rotated. */
+  readonly dims: number;
+  readonly mode: RopeMode;
+  /** Divisors of the frequencies, [dims / 2], where the file asks for a scaling: computed, or a tensor of the file. */
+  readonly frequencyFactors?: { readonly values: readonly number[] } | { readonly tensor: string };
+  /** Factor of sine and cosine. */
+  readonly magnitude: number;
+}
+
+export interface ExpertsConfig {
+  readonly count: number;
+  /** Experts that a token uses. */
+  readonly used: number;
+  /** Of one expert. */
+  readonly feedForwardLength: number;
+  /** The weights of a token's experts are divided by their sum. */
+  readonly normalizeWeights: boolean;
+}
+
 /** Values that differ by layer in real models. */
 export interface LayerConfig {
   readonly numHeads: number;
@@ -33,16 +54,17 @@ export interface LayerConfig {
   readonly headDimK: number;
   readonly headDimV: number;
   readonly feedForwardLength: number;
-  /** Keys further back than this many tokens are not seen. */
+  /** A token sees this many tokens, itself included; absent: all before it. */
   readonly slidingWindow?: number;
-  readonly experts?: { readonly count: number; readonly used: number; readonly feedForwardLength: number; readonly shared: number };
+  /** Factor of the attention scores, usually 1 / √headDimK. */
+  readonly attentionScale: number;
+  /** Absent: positions are not rotary. */
+  readonly rope?: RopeConfig;
+  readonly experts?: ExpertsConfig;
 }
 
-export interface RopeScaling {
-  readonly type: "linear" | "yarn" | "llama3";
-  readonly factor: number;
-  readonly originalContextLength?: number;
-}
+/** How a model of embeddings makes one vector of a text's hidden states. */
+export type Pooling = "mean" | "cls" | "last";
 
 export interface ModelConfig {
   readonly architecture: string;
@@ -53,7 +75,13 @@ export interface ModelConfig {
   readonly normEps: number;
   readonly activation: Activation;
   readonly layers: readonly LayerConfig[];
-  readonly rope: { readonly theta: number; readonly dims: number; readonly mode: RopeMode; readonly scaling?: RopeScaling };
+  /** Factor of the embeddings; absent: 1. */
+  readonly embeddingScale?: number;
+  /** Attention scores and logits are capped at ±this by tanh; absent: they are not. */
+  readonly attentionSoftcap?: number;
+  readonly logitSoftcap?: number;
+  /** Present: a model of embeddings, which generates nothing. */
+  readonly pooling?: Pooling;
 }
 
 export type SpecialToken = "bos" | "eos" | "eot" | "unk" | "pad" | "sep" | "cls";

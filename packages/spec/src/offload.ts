@@ -2,17 +2,18 @@
 import type { IndexRange } from "./backend.js";
 import type { DeviceId, MemoryClass } from "./memory.js";
 
-export type UnitKind = "embedding" | "attention" | "feed-forward" | "expert" | "router" | "head" | "predictor";
+export type UnitKind = "embedding" | "attention" | "feed-forward" | "experts" | "router" | "head" | "predictor";
 
-/** The smallest thing that a plan places; one with `rows` may be split over devices. The KV cache of a layer lies with its attention. */
+/** The smallest thing that a plan places; one with `rows` may be split over devices. The KV cache of a layer lies with its attention.
+ *  The rows of "experts" are whole experts. */
 export interface OffloadUnit {
-  /** "embedding", "blk.3.attention", "blk.3.feed-forward", "head". */
+  /** "embedding", "blk.3.attention", "blk.3.feed-forward", "blk.3.router", "blk.3.experts", "head". */
   readonly id: string;
   readonly kind: UnitKind;
   /** -1 where it belongs to no layer. */
   readonly layer: number;
   readonly tensors: readonly string[];
-  /** Neurons that may lie on different devices, and the block at whose multiples alone they may be cut. */
+  /** Neurons or experts that may lie on different devices, and the block at whose multiples alone they may be cut. */
   readonly rows?: { readonly count: number; readonly blockSize: number };
   /** Bytes read whenever the layer runs, and bytes read only when the unit is active. */
   readonly alwaysBytes: number;

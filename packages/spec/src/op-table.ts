@@ -19,14 +19,23 @@ export interface OpDefinition {
 }
 
 export const opTable = {
-  embed: { opcode: 1, fields: { out: "tensor", table: "tensor", tokenIds: "tensor" } },
+  embed: { opcode: 1, fields: { out: "tensor", table: "tensor", tokenIds: "tensor", scale: "f64" } },
   gatherRows: { opcode: 2, fields: { out: "tensor", x: "tensor", rows: "tensor" } },
   rmsNorm: { opcode: 3, fields: { out: "tensor", x: "tensor", weight: "tensor", eps: "f64" } },
   layerNorm: { opcode: 4, fields: { out: "tensor", x: "tensor", weight: "tensor", bias: "tensor?", eps: "f64" } },
   matmul: { opcode: 5, fields: { out: "tensor", x: "tensor", weight: "tensor", bias: "tensor?", workspace: "tensor?" } },
   rope: {
     opcode: 6,
-    fields: { q: "tensor", k: "tensor", positions: "tensor", frequencyFactors: "tensor?", theta: "f64", dims: "u32", mode: "ropeMode" },
+    fields: {
+      q: "tensor",
+      k: "tensor",
+      positions: "tensor",
+      frequencyFactors: "tensor?",
+      theta: "f64",
+      magnitude: "f64",
+      dims: "u32",
+      mode: "ropeMode",
+    },
   },
   storeKv: { opcode: 7, fields: { k: "tensor", v: "tensor", keyCache: "tensor", valueCache: "tensor", slotMapping: "tensor" } },
   attention: {
@@ -40,7 +49,9 @@ export const opTable = {
       contextLengths: "tensor",
       queryStarts: "tensor",
       scale: "f64",
+      softcap: "f64",
       slidingWindow: "u32",
+      causal: "u32",
     },
   },
   activate: { opcode: 9, fields: { out: "tensor", gate: "tensor", up: "tensor?", activation: "activation" } },
@@ -48,13 +59,29 @@ export const opTable = {
   softcap: { opcode: 11, fields: { out: "tensor", x: "tensor", cap: "f64" } },
   sample: {
     opcode: 12,
-    fields: { tokenIds: "tensor", logits: "tensor", params: "tensor", randomState: "tensor", history: "tensor", workspace: "tensor?" },
+    fields: {
+      tokenIds: "tensor",
+      logits: "tensor",
+      params: "tensor",
+      randomState: "tensor",
+      editIds: "tensor",
+      editValues: "tensor",
+      surpriseLimits: "tensor",
+      workspace: "tensor?",
+    },
   },
   topLogprobs: { opcode: 13, fields: { ids: "tensor", logprobs: "tensor", logits: "tensor", sampledTokenIds: "tensor" } },
   fill: { opcode: 14, fields: { out: "tensor", value: "f64" } },
   copy: { opcode: 15, fields: { to: "tensor", from: "tensor" } },
   signal: { opcode: 16, fields: { signal: "signal" } },
   wait: { opcode: 17, fields: { signal: "signal" } },
+  routeExperts: { opcode: 18, fields: { expertIds: "tensor", expertWeights: "tensor", logits: "tensor", normalize: "u32" } },
+  expertMatmul: {
+    opcode: 19,
+    fields: { out: "tensor", x: "tensor", weight: "tensor", expertIds: "tensor", expertSlots: "tensor", workspace: "tensor?" },
+  },
+  combineExperts: { opcode: 20, fields: { out: "tensor", x: "tensor", expertWeights: "tensor" } },
+  meanPool: { opcode: 21, fields: { out: "tensor", x: "tensor", queryStarts: "tensor" } },
 } as const satisfies Record<string, OpDefinition>;
 
 export type OpName = keyof typeof opTable;

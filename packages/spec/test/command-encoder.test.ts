@@ -52,7 +52,6 @@ describe("an encoder", () => {
     ["rope", "dims", () => encoder.rope(tensor([2, 4, 8]), tensor([2, 2, 8]), i32(2), { theta: 1e4, dims: 7, mode: "neox" })],
     ["storeKv", "v", () => encoder.storeKv(tensor([2, 2, 4]), tensor([2, 3, 4]), cache(4), cache(4), i32(2))],
     ["storeKv", "valueCache", () => encoder.storeKv(tensor([2, 2, 4]), tensor([2, 2, 4]), cache(4), cache(5), i32(2))],
-    ["attention", "valueCache", () => attention({ valueCache: cache(4, "f32") })],
     ["attention", "keyCache", () => attention({ keyCache: cache(5) })],
     ["attention", "q", () => attention({ numHeads: 3 })],
     ["attention", "blockTables", () => attention({ blockTables: i32(4, 7) })],
@@ -61,6 +60,16 @@ describe("an encoder", () => {
     ["softcap", "x", () => encoder.softcap(tensor([2, 8]), tensor([8, 2]), 30)],
     ["sample", "params", () => sample({ params: tensor([3, 4]) })],
     ["sample", "randomState", () => sample({ randomState: i32(2, 2) })],
+    ["sample", "editValues", () => sample({ editValues: tensor([3, 8]) })],
+    ["sample", "surpriseLimits", () => sample({ surpriseLimits: tensor([2]) })],
+    ["rmsNorm", "x", () => encoder.rmsNorm(tensor([2, 4, 8]), tensor([2, 3, 8]), tensor([8]), 1e-5)],
+    ["routeExperts", "expertIds", () => encoder.routeExperts(i32(2, 9), tensor([2, 9]), tensor([2, 8]), { normalize: true })],
+    ["routeExperts", "expertWeights", () => encoder.routeExperts(i32(2, 4), tensor([2, 3]), tensor([2, 8]), { normalize: true })],
+    ["expertMatmul", "x", () => expertMatmul(tensor([2, 3, 5]))],
+    ["expertMatmul", "x", () => expertMatmul(tensor([2, 2, 4]))],
+    ["expertMatmul", "out", () => expertMatmul(tensor([2, 4]), tensor([2, 2, 8]))],
+    ["combineExperts", "x", () => encoder.combineExperts(tensor([2, 8]), tensor([2, 2, 8]), tensor([2, 3]))],
+    ["meanPool", "x", () => encoder.meanPool(tensor([2, 8]), tensor([9, 7]), i32(3))],
     ["topLogprobs", "logprobs", () => encoder.topLogprobs(i32(2, 3), tensor([2, 4]), tensor([2, 50]), i32(2))],
     ["copy", "to", () => encoder.copy(tensor([2, 8]), tensor([8, 2]))],
   ])("%s: refuses a wrong shape of %s", (op, field, record) => {
@@ -75,7 +84,6 @@ describe("an encoder", () => {
     ["add", "a", () => encoder.add(tensor([2, 8]), tensor([2, 8], "f16"), tensor([2, 8]))],
     ["fill", "out", () => encoder.fill(tensor([2, 8], "f16"), 0)],
     ["copy", "to", () => encoder.copy(tensor([2, 8], "f16"), tensor([2, 8]))],
-    ["storeKv", "valueCache", () => encoder.storeKv(tensor([2, 2, 4]), tensor([2, 2, 4]), cache(4), cache(4, "f32"), i32(2))],
     ["matmul", "workspace", () => matmul({ workspace: tensor([64], "f32") })],
     ["sample", "workspace", () => sample({ workspace: tensor([64], "f32") })],
   ])("%s: refuses a wrong dtype of %s", (op, field, record) => {
@@ -112,6 +120,26 @@ describe("an encoder", () => {
     ])
       expect(thrownBy(() => record(wrong))).toEqual(refusal(op, "workspace"));
     expect(encoder.commands).toHaveLength(1);
+  });
+
+  it("norms the heads of a token each for itself", () => {
+    encoder.rmsNorm(tensor(["numTokens", 4, 8]), tensor(["numTokens", 4, 8]), tensor([8]), 1e-5);
+    expect(encoder.commands).toHaveLength(1);
+  });
+
+  it("takes key and value caches of different dtypes, and refuses the one that the backend lacks", () => {
+    encoder.storeKv(tensor([2, 2, 4]), tensor([2, 2, 4]), cache(4), cache(4, "f32"), i32(2));
+    attention({ valueCache: cache(4, "f32") });
+    expect(encoder.commands).toHaveLength(2);
+    const limited = new RecordingEncoder((_, dtype) => dtype !== "f32");
+    const record = () => limited.storeKv(tensor([2, 2, 4]), tensor([2, 2, 4]), cache(4), cache(4, "f32"), i32(2));
+    expect(thrownBy(record)).toMatchObject({ code: "unsupported-op", op: "storeKv", dtype: "f32" });
+  });
+
+  it("takes experts' inputs that they share, or one for each", () => {
+    expertMatmul(tensor([2, 4]));
+    expertMatmul(tensor([2, 3, 4]));
+    expect(encoder.commands).toHaveLength(2);
   });
 
   it("refuses tensors of another device", () => {
@@ -151,8 +179,19 @@ function attention({ numHeads = 4, keyCache = cache(4), valueCache = cache(4), b
   });
 }
 
-function sample({ params = tensor([3, 5]), randomState = i32(3, 2), ...workspace }: Partial<Omit<SampleArgs, "history">>) {
-  encoder.sample(i32(3), tensor([3, 50]), { params, randomState, history: i32(3, 8), ...workspace });
+function sample({
+  params = tensor([3, 10]),
+  randomState = i32(3, 2),
+  editIds = i32(3, 8),
+  editValues = tensor([3, 16]),
+  surpriseLimits = tensor([3]),
+  ...workspace
+}: Partial<SampleArgs>) {
+  encoder.sample(i32(3), tensor([3, 50]), { params, randomState, editIds, editValues, surpriseLimits, ...workspace });
+}
+
+function expertMatmul(x: Tensor, out = tensor([2, 3, 8])) {
+  encoder.expertMatmul(out, x, tensor([5, 8, 4]), { expertIds: i32(2, 3), expertSlots: i32(8) });
 }
 
 function matmul(options: { readonly bias?: Tensor; readonly workspace?: Tensor }) {

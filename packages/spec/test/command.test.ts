@@ -43,12 +43,25 @@ function recordEverything(): RecordingEncoder {
   encoder.activate(matrix, matrix, undefined, "relu");
   encoder.add(matrix, matrix, matrix);
   encoder.softcap(matrix, matrix, 30);
-  encoder.sample(ids, matrix, { params: tensor([2, 5]), randomState: tensor([2, 2], "i32"), history: tensor([2, 3], "i32") });
+  encoder.sample(ids, matrix, {
+    params: tensor([2, 10]),
+    randomState: tensor([2, 2], "i32"),
+    editIds: tensor([2, 3], "i32"),
+    editValues: tensor([2, 6]),
+    surpriseLimits: tensor([2]),
+  });
   encoder.topLogprobs(tensor([2, 3], "i32"), tensor([2, 3]), matrix, ids);
   encoder.fill(matrix, 2.5);
   encoder.copy(matrix, matrix);
   encoder.signal({ counters, slot: 16 });
   encoder.wait({ counters, slot: 32 });
+  encoder.routeExperts(tensor([2, 3], "i32"), tensor([2, 3]), matrix, { normalize: true });
+  encoder.expertMatmul(tensor([2, 3, 8]), tensor([2, 4]), tensor([5, 8, 4]), {
+    expertIds: tensor([2, 3], "i32"),
+    expertSlots: tensor([8], "i32"),
+  });
+  encoder.combineExperts(matrix, tensor([2, 3, 8]), tensor([2, 3]));
+  encoder.meanPool(matrix, tensor([9, 8]), tensor([3], "i32"));
   return encoder;
 }
 

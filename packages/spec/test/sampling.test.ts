@@ -42,6 +42,12 @@ describe("uniformOf", () => {
     }
   });
 
+  it("draws other numbers in the second stream", () => {
+    expect(uniformOf(3, 5, 0)).toBe(uniformOf(3, 5));
+    const equal = Array.from({ length: 1000 }, (_, draw) => uniformOf(3, draw) === uniformOf(3, draw, 1)).filter(Boolean);
+    expect(equal).toEqual([]);
+  });
+
   it("spreads evenly over draws and over seeds", () => {
     const count = 64_000;
     for (const value of [(index: number) => uniformOf(7, index), (index: number) => uniformOf(index, 7)]) {
