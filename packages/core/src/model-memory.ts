@@ -120,6 +120,9 @@ export class ModelMemory implements Disposable {
 
   async #loadDevice(source: ModelSource, device: DeviceId, signal: AbortSignal, onBytes: (byteLength: number) => void): Promise<void> {
     const backend = this.#backend(device);
+    for (const { key, device: owner, dtype, shape, bytes } of this.graph.drafts.plain.constants.values()) {
+      if (owner === device) backend.write({ ...this.#weights.get(key)!, dtype, layout: "plain", shape }, bytes);
+    }
     for (const use of this.graph.drafts.plain.weights.values()) {
       if (use.device !== device) continue;
       signal.throwIfAborted();

@@ -50,6 +50,8 @@ export function readTransformerConfig(metadata: ArchitectureMetadata, ropeMode: 
       headDimK,
       headDimV,
       feedForwardLength: positive(metadata, "feed_forward_length", feedForwardLength[layer]!),
+      attentionScale: 1 / Math.sqrt(headDimK),
+      rope: { theta, dims: ropeDims, mode: ropeMode, magnitude: 1 },
     };
   });
   return {
@@ -60,7 +62,6 @@ export function readTransformerConfig(metadata: ArchitectureMetadata, ropeMode: 
     normEps,
     activation,
     layers,
-    rope: { theta, dims: ropeDims, mode: ropeMode },
   };
 }
 

@@ -6,7 +6,7 @@ import type { DeviceBuffer, DeviceId, DType, MemoryReservation, TensorSlice } fr
 export type DraftRegion =
   /** In the device's arena; the id counts activations in the order of the draft. */
   | { readonly kind: "activation"; readonly id: number }
-  /** A weight, or the slices of it that this device holds. */
+  /** A weight, the slices of it that this device holds, or a constant: what lies in the unit's allocation under this key. */
   | { readonly kind: "weight"; readonly key: string }
   | { readonly kind: "kv-cache"; readonly layer: number; readonly part: "key" | "value" }
   /** In the host memory that every device and the caller share. */
@@ -38,5 +38,17 @@ export interface WeightUse {
   /** After slicing. */
   readonly shape: readonly number[];
   readonly slices: readonly TensorSlice[];
+  readonly packedByteLength: number;
+}
+
+/** Values that no tensor of the file holds but that lie with a unit's weights: rotary factors, expert slots. */
+export interface ConstantUse {
+  readonly key: string;
+  readonly device: DeviceId;
+  readonly unit: string;
+  readonly dtype: "f32" | "i32";
+  readonly shape: readonly number[];
+  /** The elements, little-endian. */
+  readonly bytes: Uint8Array;
   readonly packedByteLength: number;
 }

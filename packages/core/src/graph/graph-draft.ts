@@ -21,7 +21,7 @@ import {
   type TensorSlice,
   UnsupportedOpError,
 } from "@thermocline/spec";
-import { DraftBuffer, type WeightUse } from "./draft-buffer.js";
+import { type ConstantUse, DraftBuffer, type WeightUse } from "./draft-buffer.js";
 import { DraftEncoder } from "./draft-encoder.js";
 import type { HostLayout } from "./host-memory.js";
 import { largestByteLength, largestDim, type StepLimits } from "./step-limits.js";
@@ -43,6 +43,7 @@ export interface KvCacheUse {
 
 export class GraphDraft {
   readonly weights = new Map<string, WeightUse>();
+  readonly constants = new Map<string, ConstantUse>();
   readonly kvCaches: KvCacheUse[] = [];
   readonly activations = new Map<DeviceId, DraftBuffer[]>();
   readonly legs: SplitLeg[] = [];
@@ -117,6 +118,20 @@ export class GraphDraft {
       this.weights.set(key, { key, device, unit, name, dtype: info.dtype, shape: slicedShape, slices, packedByteLength });
     const buffer = new DraftBuffer(device, { kind: "weight", key }, packedByteLength);
     return { buffer, byteOffset: 0, dtype: info.dtype, layout: traits.weightLayout(info), shape: slicedShape };
+  }
+
+  /**
+   * Values that are known when the graph is drafted, allocated and booked with a unit's weights and written at load. `name` tells apart the
+   * constants of a unit on a device; asking again for one gives the same tensor.
+   */
+  constant(device: DeviceId, unit: string, name: string, shape: readonly number[], values: Float32Array | Int32Array): Tensor {
+    assert(values.length === shape.reduce((product, size) => product * size, 1), `constant ${name} has ${values.length} values`);
+    const dtype = values instanceof Float32Array ? "f32" : "i32";
+    const key = `${device} ${unit} constant ${name}`;
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    if (!this.constants.has(key)) this.constants.set(key, { key, device, unit, dtype, shape, bytes, packedByteLength: bytes.byteLength });
+    const buffer = new DraftBuffer(device, { kind: "weight", key }, bytes.byteLength);
+    return { buffer, byteOffset: 0, dtype, layout: "plain", shape };
   }
 
   hasTensor(name: string): boolean {

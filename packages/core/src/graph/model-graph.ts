@@ -14,7 +14,7 @@ import {
 } from "@thermocline/spec";
 import { architectures } from "../models/registry.js";
 import { type ArenaPlan, alignUp, planArena } from "./arena-plan.js";
-import type { WeightUse } from "./draft-buffer.js";
+import type { ConstantUse, WeightUse } from "./draft-buffer.js";
 import type { KvCacheUse } from "./graph-draft.js";
 import { GraphDraft } from "./graph-draft.js";
 import { HostLayout } from "./host-memory.js";
@@ -30,11 +30,11 @@ export interface DraftedDevice {
   readonly commandByteLength: number;
 }
 
-/** One allocation: the tensors of a unit on a device, at these offsets. */
+/** One allocation: the tensors and constants of a unit on a device, at these offsets. */
 export interface WeightBlock {
   readonly device: DeviceId;
   readonly unit: string;
-  readonly weights: readonly { readonly use: WeightUse; readonly byteOffset: number }[];
+  readonly weights: readonly { readonly use: WeightUse | ConstantUse; readonly byteOffset: number }[];
   readonly byteLength: number;
 }
 
@@ -136,9 +136,9 @@ function packedByteLength(draft: GraphDraft, device: DeviceId): number {
 function groupWeights(draft: GraphDraft, traits: ReadonlyMap<DeviceId, BackendTraits>): readonly WeightBlock[] {
   const blocks = new Map<
     string,
-    { device: DeviceId; unit: string; weights: { use: WeightUse; byteOffset: number }[]; byteLength: number }
+    { device: DeviceId; unit: string; weights: { use: WeightUse | ConstantUse; byteOffset: number }[]; byteLength: number }
   >();
-  for (const use of draft.weights.values()) {
+  for (const use of [...draft.weights.values(), ...draft.constants.values()]) {
     const key = `${use.device} ${use.unit}`;
     const block = blocks.get(key) ?? { device: use.device, unit: use.unit, weights: [], byteLength: 0 };
     blocks.set(key, block);
