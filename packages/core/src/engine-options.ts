@@ -14,7 +14,7 @@ import type { RunnerOptions } from "./model-runner.js";
 
 const defaultMaxLogprobs = 20;
 const kvBlockSize = 32;
-const historyLength = 64;
+const defaultMaxLogitEdits = 1024;
 const defaultContextLength = 4096;
 
 export interface EngineOptions {
@@ -36,6 +36,11 @@ export interface EngineOptions {
   readonly kvCacheTokens?: number;
   /** Most likely tokens that a request may ask log-probabilities of. Default 20. */
   readonly maxLogprobs?: number;
+  /**
+   * Tokens of one sequence whose logits its penalties and biases may change in a step. Default 1024, at most the vocabulary. Biased,
+   * forbidden and recent tokens must fit; of the tokens that DRY would punish those with the largest penalties take what is left.
+   */
+  readonly maxLogitEdits?: number;
   /** Default: from the source's vocabulary. */
   readonly tokenizer?: Tokenizer;
   readonly signal?: AbortSignal;
@@ -53,7 +58,10 @@ export interface EngineDiagnostics extends RunnerOptions {
 
 /** @throws InvalidRequestError for an option that is no positive whole number, or a context longer than the model was trained for. */
 export function stepLimitsOf(options: EngineOptions, config: ModelConfig): StepLimits {
-  const whole = (name: "contextLength" | "maxSequences" | "maxBatchTokens" | "kvCacheTokens" | "maxLogprobs", fallback: number) => {
+  const whole = (
+    name: "contextLength" | "maxSequences" | "maxBatchTokens" | "kvCacheTokens" | "maxLogprobs" | "maxLogitEdits",
+    fallback: number,
+  ) => {
     const value = options[name] ?? fallback;
     // Positions and slots travel as 32-bit integers.
     if (Number.isInteger(value) && value > 0 && value < 2 ** 31) return value;
@@ -75,6 +83,7 @@ export function stepLimitsOf(options: EngineOptions, config: ModelConfig): StepL
     maxBlocksPerSequence,
     Math.ceil(whole("kvCacheTokens", maxBlocksPerSequence * kvBlockSize * maxSequences) / kvBlockSize),
   );
+  const maxLogitEdits = Math.min(whole("maxLogitEdits", defaultMaxLogitEdits), config.vocabSize);
   const logprobColumns = Math.min(whole("maxLogprobs", defaultMaxLogprobs), config.vocabSize) + 1;
   return {
     maxBatchTokens,
@@ -83,7 +92,7 @@ export function stepLimitsOf(options: EngineOptions, config: ModelConfig): StepL
     blockSize: kvBlockSize,
     numBlocks,
     maxBlocksPerSequence,
-    historyLength,
+    maxLogitEdits,
     logprobColumns,
   };
 }

@@ -12,6 +12,7 @@ import {
   type MemoryClass,
   type MemoryLedger,
   type ModelConfig,
+  type PositionLogits,
   ThermoclineError,
   type Tokenizer,
 } from "@thermocline/spec";
@@ -126,6 +127,10 @@ class ModelEngine implements LoadedEngine {
     }
   }
 
+  score(): AsyncIterable<PositionLogits> {
+    throw new InvalidRequestError("maxScoredTokens", undefined, "was not given", "make the engine with maxScoredTokens");
+  }
+
   memory(): readonly DeviceMemoryReport[] {
     return this.backends.map(({ device }) => {
       const byteLengthByClass: Partial<Record<MemoryClass, number>> = {};
@@ -142,6 +147,7 @@ class ModelEngine implements LoadedEngine {
     return {
       steps: this.runner.steps,
       awaits: this.runner.awaits,
+      kvCaches: [],
       crossings: Object.fromEntries(this.backends.map((backend) => [backend.device.id, backend.statistics().crossings])),
       ...(shorterLegMs > 0 ? { overlap: { overlappedMs, shorterLegMs } } : {}),
     };

@@ -146,15 +146,13 @@ export class ModelRunner implements Disposable {
     return { step: this.#step, numTokens: token, numSequences: batch.length, numOutputRows: row, maxContextLength };
   }
 
-  #fillSampling({ options, tokenIds, numGeneratedTokens }: Batch[number]["sequence"], row: number): void {
-    const { historyLength } = this.limits;
+  #fillSampling({ options, numGeneratedTokens }: Batch[number]["sequence"], row: number): void {
     samplingColumns.forEach((column, index) => {
       this.#tensors.samplingParams[row * samplingColumns.length + index] = options.sampling[column];
     });
     this.#tensors.randomState[row * 2] = options.sampling.seed;
     this.#tensors.randomState[row * 2 + 1] = numGeneratedTokens;
-    const history = this.#tensors.history.subarray(row * historyLength, (row + 1) * historyLength).fill(-1);
-    history.set(tokenIds.slice(-historyLength));
+    this.#tensors.editIds[row * this.limits.maxLogitEdits] = -1;
   }
 
   #logprobsOf(row: number): TokenLogprobs {

@@ -17,7 +17,7 @@ const limits: StepLimits = {
   blockSize: 32,
   numBlocks: 1,
   maxBlocksPerSequence: 1,
-  historyLength: 8,
+  maxLogitEdits: 8,
   logprobColumns: 4,
 };
 

@@ -13,7 +13,7 @@ function limitsOf(changes: Partial<StepLimits> = {}): StepLimits {
     blockSize: 4,
     numBlocks: 16,
     maxBlocksPerSequence: 16,
-    historyLength: 8,
+    maxLogitEdits: 8,
     logprobColumns: 3,
     ...changes,
   };

@@ -11,8 +11,8 @@ export interface StepLimits {
   readonly blockSize: number;
   readonly numBlocks: number;
   readonly maxBlocksPerSequence: number;
-  /** Recent tokens that the repetition penalty sees. */
-  readonly historyLength: number;
+  /** Token ids of one sequence whose logits are changed before it is sampled. */
+  readonly maxLogitEdits: number;
   /** Columns of the log-probability outputs: the sampled token and the most likely ones. */
   readonly logprobColumns: number;
 }

@@ -13,7 +13,9 @@ export const stepTensorNames = [
   "outputRows",
   "samplingParams",
   "randomState",
-  "history",
+  "editIds",
+  "editValues",
+  "surpriseLimits",
   "sampledTokenIds",
   "logprobIds",
   "logprobs",
@@ -31,7 +33,9 @@ export function stepTensorShapes(limits: StepLimits): Record<StepTensorName, { r
     outputRows: { dtype: "i32", shape: ["numOutputRows"] },
     samplingParams: { dtype: "f32", shape: ["numOutputRows", samplingColumns.length] },
     randomState: { dtype: "i32", shape: ["numOutputRows", 2] },
-    history: { dtype: "i32", shape: ["numOutputRows", limits.historyLength] },
+    editIds: { dtype: "i32", shape: ["numOutputRows", limits.maxLogitEdits] },
+    editValues: { dtype: "f32", shape: ["numOutputRows", 2 * limits.maxLogitEdits] },
+    surpriseLimits: { dtype: "f32", shape: ["numOutputRows"] },
     sampledTokenIds: { dtype: "i32", shape: ["numOutputRows"] },
     logprobIds: { dtype: "i32", shape: ["numOutputRows", limits.logprobColumns] },
     logprobs: { dtype: "f32", shape: ["numOutputRows", limits.logprobColumns] },
@@ -45,9 +49,11 @@ export function addStepRegions(layout: HostLayout, limits: StepLimits): void {
   for (const name of stepTensorNames) layout.add(stepRegion(name), largestByteLength(shapes[name].dtype, shapes[name].shape, limits));
 }
 
-/** Views over the shared memory; i32 tensors but for the two that hold floats. */
-export type StepTensors = Readonly<Record<Exclude<StepTensorName, "samplingParams" | "logprobs">, Int32Array>> &
-  Readonly<Record<"samplingParams" | "logprobs", Float32Array>>;
+type FloatTensorName = "samplingParams" | "editValues" | "surpriseLimits" | "logprobs";
+
+/** Views over the shared memory; i32 tensors but for those that hold floats. */
+export type StepTensors = Readonly<Record<Exclude<StepTensorName, FloatTensorName>, Int32Array>> &
+  Readonly<Record<FloatTensorName, Float32Array>>;
 
 export function viewStepTensors(host: HostMemory, limits: StepLimits): StepTensors {
   const shapes = stepTensorShapes(limits);

@@ -28,7 +28,9 @@ export function draftHead(graph: GraphDraft, config: ModelConfig, residual: Tens
   ops.sample(sampledTokenIds, logits, {
     params: graph.stepTensor(device, "samplingParams"),
     randomState: graph.stepTensor(device, "randomState"),
-    history: graph.stepTensor(device, "history"),
+    editIds: graph.stepTensor(device, "editIds"),
+    editValues: graph.stepTensor(device, "editValues"),
+    surpriseLimits: graph.stepTensor(device, "surpriseLimits"),
     ...(workspace === undefined ? {} : { workspace }),
   });
   if (options.withLogprobs) {
