@@ -34,6 +34,39 @@ describe("parseCompletionRequest", () => {
         ignoreEos: false,
       },
     });
+    const rest = {
+      typical_p: 0.9,
+      top_n_sigma: 1,
+      xtc_probability: 0.5,
+      xtc_threshold: 0.2,
+      mirostat_tau: 5,
+      mirostat_eta: 0.2,
+      repetition_penalty: 1.1,
+      presence_penalty: -2,
+      frequency_penalty: 2,
+    };
+    expect(parseCompletionRequest({ prompt: "a", ...rest, logit_bias: { "7": -100, "12": 0.5 }, min_tokens: 16 }).generate).toEqual({
+      prompt: "a",
+      sampling: {
+        typicalP: 0.9,
+        topNSigma: 1,
+        xtcProbability: 0.5,
+        xtcThreshold: 0.2,
+        mirostatTau: 5,
+        mirostatEta: 0.2,
+        repetitionPenalty: 1.1,
+        presencePenalty: -2,
+        frequencyPenalty: 2,
+      },
+      logitBias: [
+        [7, -100],
+        [12, 0.5],
+      ],
+      minTokens: 16,
+      maxTokens: 16,
+      stop: [],
+      ignoreEos: false,
+    });
     expect(parseCompletionRequest({ prompt: ["a"] }).generate).toEqual({
       prompt: "a",
       sampling: {},
@@ -61,6 +94,10 @@ describe("toHttpFailure", () => {
     ["topP", "top_p"],
     ["minP", "min_p"],
     ["repetitionPenalty", "repetition_penalty"],
+    ["presencePenalty", "presence_penalty"],
+    ["typicalP", "typical_p"],
+    ["logitBias", "logit_bias"],
+    ["minTokens", "min_tokens"],
     ["maxTokens", "max_tokens"],
     ["prompt", "prompt"],
     ["constructor", "constructor"],

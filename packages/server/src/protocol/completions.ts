@@ -47,23 +47,37 @@ const neutralValues: Readonly<Record<string, unknown>> = {
   best_of: 1,
   echo: false,
   suffix: "",
-  presence_penalty: 0,
-  frequency_penalty: 0,
 };
 const ignored = new Set(["user", "metadata"]);
 
-const samplingFields: Readonly<Record<string, keyof SamplingParams>> = {
+type NumericParameter = Exclude<keyof SamplingParams, "drySequenceBreakers">;
+
+/** OpenAI's fields, and the names that other servers of open models give to what OpenAI lacks. */
+const samplingFields: Readonly<Record<string, NumericParameter>> = {
   temperature: "temperature",
   top_p: "topP",
   top_k: "topK",
   min_p: "minP",
+  typical_p: "typicalP",
+  top_n_sigma: "topNSigma",
+  xtc_probability: "xtcProbability",
+  xtc_threshold: "xtcThreshold",
+  mirostat_tau: "mirostatTau",
+  mirostat_eta: "mirostatEta",
   repetition_penalty: "repetitionPenalty",
+  presence_penalty: "presencePenalty",
+  frequency_penalty: "frequencyPenalty",
   seed: "seed",
 };
+
+/** As OpenAI bounds it. */
+const largestLogitBias = 100;
 
 const fieldOfParameter: ReadonlyMap<string, string> = new Map([
   ...Object.entries(samplingFields).map(([field, parameter]) => [parameter, field] as const),
   ["maxTokens", "max_tokens"],
+  ["minTokens", "min_tokens"],
+  ["logitBias", "logit_bias"],
   ["ignoreEos", "ignore_eos"],
 ]);
 
@@ -94,8 +108,10 @@ export function parseCompletionRequest(body: unknown): CompletionRequest {
   const includeUsage = readStreamOptions(take("stream_options"));
   const maxTokens = readMaxTokens(take("max_tokens") ?? defaultMaxTokens);
   const stop = readStop(take("stop"));
+  const minTokens = readMinTokens(take("min_tokens"), maxTokens);
+  const logitBias = readLogitBias(take("logit_bias"));
   const ignoreEos = readBoolean("ignore_eos", take("ignore_eos"));
-  const sampling: Partial<Record<keyof SamplingParams, number>> = {};
+  const sampling: Partial<Record<NumericParameter, number>> = {};
   for (const [field, parameter] of Object.entries(samplingFields)) {
     const value = take(field);
     if (value === undefined) continue;
@@ -109,7 +125,9 @@ export function parseCompletionRequest(body: unknown): CompletionRequest {
   }
   for (const [field, value] of fields)
     if (!ignored.has(field)) throw refuse(field, value, "is not supported by this server", "leave it out");
-  return { ...(model !== undefined && { model }), stream, includeUsage, generate: { prompt, sampling, maxTokens, stop, ignoreEos } };
+  const optional = { ...(minTokens !== undefined && { minTokens }), ...(logitBias !== undefined && { logitBias }) };
+  const generate = { prompt, sampling, maxTokens, stop, ignoreEos, ...optional };
+  return { ...(model !== undefined && { model }), stream, includeUsage, generate };
 }
 
 function refuse(parameter: string, value: unknown, problem: string, cure: string): InvalidRequestError {
@@ -127,6 +145,31 @@ function readMaxTokens(value: unknown): number {
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 1)
     throw refuse("max_tokens", value, `is ${JSON.stringify(value)}`, "send an integer from 1");
   return value;
+}
+
+function readMinTokens(value: unknown, maxTokens: number): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0 || value > maxTokens)
+    throw refuse("min_tokens", value, `is ${JSON.stringify(value)}`, `send an integer from 0 to max_tokens, which is ${maxTokens}`);
+  return value;
+}
+
+/** A JSON object from token ids to biases. */
+function readLogitBias(value: unknown): readonly (readonly [number, number])[] | undefined {
+  if (value === undefined) return undefined;
+  const cure = 'send an object such as { "50256": -100 }';
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw refuse("logit_bias", value, "is no object", cure);
+  return Object.entries(value).map(([key, bias]) => {
+    if (!/^\d+$/.test(key)) throw refuse("logit_bias", key, `names ${JSON.stringify(key)}, which is no token id`, cure);
+    if (typeof bias !== "number" || Math.abs(bias) > largestLogitBias)
+      throw refuse(
+        "logit_bias",
+        bias,
+        `of token ${key} is ${JSON.stringify(bias)}`,
+        `send numbers from -${largestLogitBias} to ${largestLogitBias}`,
+      );
+    return [Number(key), bias] as const;
+  });
 }
 
 function readBoolean(parameter: string, value: unknown): boolean {
