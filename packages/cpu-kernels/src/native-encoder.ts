@@ -4,6 +4,7 @@ import {
   type BackendTraits,
   type Command,
   CommandEncoder,
+  type CommandOf,
   type DeviceId,
   type HandleResolver,
   InvalidCommandError,
@@ -55,7 +56,11 @@ export interface RecordingBackend {
 }
 
 /** Operands that may, or must, lie in the packed layout. */
-const packedOperands: Readonly<Record<string, "may" | "must">> = { "embed.table": "may", "matmul.weight": "must" };
+const packedOperands: Readonly<Record<string, "may" | "must">> = {
+  "embed.table": "may",
+  "matmul.weight": "must",
+  "expertMatmul.weight": "must",
+};
 
 export class NativeEncoder extends CommandEncoder {
   readonly #commands: Command[] = [];
@@ -67,8 +72,8 @@ export class NativeEncoder extends CommandEncoder {
   protected override emit(command: Command): void {
     const { op } = command;
     for (const [field, tensor] of tensorsOf(command)) this.#check(op, field, tensor);
-    const needsWorkspace = op === "sample" || (op === "matmul" && (command.weight.dtype === "q8_0" || command.weight.dtype === "q4_0"));
-    if (needsWorkspace && command.workspace === undefined)
+    const takesWorkspace = op === "sample" || op === "matmul" || op === "expertMatmul";
+    if (takesWorkspace && command.workspace === undefined && this.#needsWorkspace(command))
       throw new InvalidCommandError(op, "workspace", "is absent; this backend needs what traits.workspaceByteLength says");
     this.#commands.push(command);
   }
@@ -84,6 +89,14 @@ export class NativeEncoder extends CommandEncoder {
     };
     const { words, numbers } = packCommands(this.#commands, handles);
     return this.backend.wrapList(this.backend.native.createList(words, numbers, counters), this.#commands.length);
+  }
+
+  /** Rows do not matter: an op that takes workspace at all takes some for each. */
+  #needsWorkspace(command: CommandOf<"sample" | "matmul" | "expertMatmul">): boolean {
+    const { op } = command;
+    const { dtype, shape } = op === "sample" ? command.logits : command.weight;
+    const experts = op === "expertMatmul" ? { experts: command.expertSlots.shape[0] as number } : {};
+    return this.backend.traits.workspaceByteLength({ op, dtype, rows: 1, columns: shape.at(-1) as number, ...experts }) > 0;
   }
 
   #check(op: string, field: string, tensor: Tensor): void {

@@ -33,6 +33,7 @@ function supports(op: OpName, dtype: DType): boolean {
   switch (op) {
     case "embed":
     case "matmul":
+    case "expertMatmul":
       return dtype in packedGroups;
     case "storeKv":
     case "attention":
@@ -72,7 +73,7 @@ export function createCpuTraits({ threads }: { readonly threads: number }): Back
     packedByteLength,
     supports,
     workspaceByteLength({ op, dtype, rows, columns }: WorkspaceQuery): number {
-      if (op === "matmul" && (dtype === "q8_0" || dtype === "q4_0"))
+      if ((op === "matmul" || op === "expertMatmul") && (dtype === "q8_0" || dtype === "q4_0"))
         return ((rows * columns) / quantisedBlock.columns) * quantisedBlock.byteLength;
       // An index and a logit for each entry of the vocabulary and thread.
       return op === "sample" ? threads * columns * 8 : 0;

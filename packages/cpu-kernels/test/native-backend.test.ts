@@ -1,5 +1,5 @@
 import { availableParallelism } from "node:os";
-import { BackendUnavailableError, DeviceFaultError, InvalidCommandError, InvalidRequestError } from "@thermocline/spec";
+import { BackendUnavailableError, DeviceFaultError, InvalidCommandError, InvalidRequestError, samplingColumns } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
 import { cpuTraits, createCpuBackend, supportedIsas } from "../src/index.js";
 import { allocate, bindings, floats, hasAddon, isas, ledgerFor, plain, readFloats, record, reserve } from "./native-fixture.js";
@@ -96,9 +96,11 @@ describe.runIf(hasAddon)("the CPU backend", () => {
     const memory = new Uint8Array(new SharedArrayBuffer(4096));
     const logits = plain(allocate(ledger, backend, 4 * 8), [1, 8]);
     const args = {
-      params: plain(allocate(ledger, backend, 4 * 5), [1, 5]),
+      params: plain(allocate(ledger, backend, 4 * samplingColumns.length), [1, samplingColumns.length]),
       randomState: plain(allocate(ledger, backend, 8), [1, 2], "i32"),
-      history: plain(allocate(ledger, backend, 4), [1, 1], "i32"),
+      editIds: plain(allocate(ledger, backend, 4), [1, 1], "i32"),
+      editValues: plain(allocate(ledger, backend, 8), [1, 2]),
+      surpriseLimits: plain(allocate(ledger, backend, 4), [1]),
     };
     const recordWith = (view: Uint8Array) =>
       record(backend, (encoder) => {

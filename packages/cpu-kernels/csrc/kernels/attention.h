@@ -1,4 +1,5 @@
-// attention over the paged KV cache: out [T, numHeads, headDimV] = softmax(scale · q · keysᵀ) · values, causal, heads grouped over KV heads.
+// attention over the paged KV cache: out [T, numHeads, headDimV] = softmax(scale · q · keysᵀ) · values, heads grouped over KV heads; causal,
+// unless every query sees the whole context. Scores may pass softcap · tanh(score / softcap) first.
 //
 // One work item is a token and a KV head; up to 4 query heads of the group share each load of a key or a value. Positions are taken in
 // chunks of 16 by their number in the sequence (0-15, 16-31, …) with an online softmax: running maximum m, sum and value accumulators,
@@ -17,6 +18,7 @@ constexpr int64_t max_head_dim = 512;
 struct AttentionOperands {
   const TensorView &out, &q, &key_cache, &value_cache, &block_tables;
   float scale;
+  float softcap;  // 0: none
 };
 
 struct VisibleRange { int64_t first, last; };  // positions first … last of the sequence, both included
@@ -49,9 +51,9 @@ inline void find_chunk_rows(ChunkRows<T>& rows, const AttentionOperands& op, int
   }
 }
 
-// scores[h][i] = scale · q_h · key_i for the visible positions, -infinity for the others.
+// scores[h][i] = scale · q_h · key_i, capped, for the visible positions, -infinity for the others.
 template <int H, typename T>
-inline void score_chunk(float (&scores)[H][attention_chunk], const float* q, int64_t head_dim, float scale, const ChunkRows<T>& rows) {
+inline void score_chunk(float (&scores)[H][attention_chunk], const float* q, int64_t head_dim, const AttentionOperands& op, const ChunkRows<T>& rows) {
   F32x16 products[H][attention_chunk];  // lanes still to be summed
   if (rows.end - rows.begin < attention_chunk)
     for (int h = 0; h < H; h++)
@@ -79,7 +81,8 @@ inline void score_chunk(float (&scores)[H][attention_chunk], const float* q, int
   const F32x16 begin = splat(static_cast<float>(rows.begin));
   const F32x16 end = splat(static_cast<float>(rows.end));
   for (int h = 0; h < H; h++) {
-    const F32x16 score = mul(reduce_add_each(products[h]), splat(scale));
+    F32x16 score = mul(reduce_add_each(products[h]), splat(op.scale));
+    if (op.softcap != 0) score = mul(splat(op.softcap), tanh(div(score, splat(op.softcap))));
     store(scores[h], select_less(lane_numbers(), begin, hidden, select_less(lane_numbers(), end, score, hidden)));
   }
 }
@@ -120,7 +123,7 @@ inline void attend_heads(const AttentionOperands& op, int64_t token, int64_t seq
   for (int64_t chunk = visible.first / attention_chunk * attention_chunk; chunk <= visible.last; chunk += attention_chunk) {
     ChunkRows<T> rows;
     find_chunk_rows(rows, op, sequence, kv_head, chunk, visible);
-    score_chunk<H>(scores, q, dim_k, op.scale, rows);
+    score_chunk<H>(scores, q, dim_k, op, rows);
     float shifts[16] = {};
     for (int h = 0; h < H; h++) {
       const float chunk_maximum = reduce_max(load(scores[h]));
@@ -197,8 +200,8 @@ inline Status check_attention(const AttentionOperands& op, const TensorView& con
 
 inline Status attention(const TensorView& out, const TensorView& q, const TensorView& key_cache, const TensorView& value_cache,
                         const TensorView& block_tables, const TensorView& context_lengths, const TensorView& query_starts, double scale,
-                        uint32_t sliding_window, const Parallel& parallel) {
-  const AttentionOperands op{out, q, key_cache, value_cache, block_tables, static_cast<float>(scale)};
+                        double softcap, uint32_t sliding_window, uint32_t causal, const Parallel& parallel) {
+  const AttentionOperands op{out, q, key_cache, value_cache, block_tables, static_cast<float>(scale), static_cast<float>(softcap)};
   const Status status = check_attention(op, context_lengths, query_starts, sliding_window);
   if (status.problem != nullptr) return status;
   const int64_t num_sequences = context_lengths.shape[0];
@@ -215,8 +218,9 @@ inline Status attention(const TensorView& out, const TensorView& q, const Tensor
       while (token >= *row_of<const int32_t>(query_starts, sequence + 1)) sequence++;
       const int64_t start = *row_of<const int32_t>(query_starts, sequence);
       const int64_t num_queries = *row_of<const int32_t>(query_starts, sequence + 1) - start;
-      const int64_t position = first_position_of(*row_of<const int32_t>(context_lengths, sequence), num_queries) + token - start;
-      const VisibleRange visible = visible_from(position, sliding_window);
+      const int64_t context_length = *row_of<const int32_t>(context_lengths, sequence);
+      VisibleRange visible = visible_from(first_position_of(context_length, num_queries) + token - start, sliding_window);
+      if (causal == 0) visible.last = context_length - 1;
       if (key_cache.dtype == DType::f16) attend<uint16_t>(op, token, sequence, item / num_tokens, visible);
       else attend<float>(op, token, sequence, item / num_tokens, visible);
     }

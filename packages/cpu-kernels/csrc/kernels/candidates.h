@@ -1,4 +1,5 @@
-// Candidate tokens as 64-bit keys whose ascending order is the sampler's: logit descending, then id ascending.
+// The order of a choice, logit descending, then id ascending, and what choices of tokens and of experts share. Candidate tokens are 64-bit
+// keys that ascend in this order.
 #pragma once
 #include "half.h"
 #include "operands.h"
@@ -104,6 +105,38 @@ inline void sort_candidates(uint64_t* candidates, int64_t n, int shift = 56) {
     start = ends[bucket];
   }
 }
+
+// Keeps the `count` largest logits met so far, sorted, in the output row itself. Ids come ascending, so a tie goes behind its equals.
+inline void insert_logit(int32_t* ids, float* values, int64_t count, int32_t id, float logit) {
+  if (count == 0 || (ids[count - 1] >= 0 && !(logit > values[count - 1]))) return;
+  int64_t place = count - 1;
+  for (; place > 0 && (ids[place - 1] < 0 || logit > values[place - 1]); place--) {
+    ids[place] = ids[place - 1];
+    values[place] = values[place - 1];
+  }
+  ids[place] = id;
+  values[place] = logit;
+}
+
+// Distance to the largest logit; 0 also where both are the same infinity.
+inline double below_best(float logit, float best) {
+  return logit == best ? 0.0 : static_cast<double>(logit) - static_cast<double>(best);
+}
+
+// The lowest row in which a thread found a NaN; threads race for it, so it is written atomically.
+struct NanRow {
+  int64_t row = INT64_MAX;
+
+  void report(int64_t found) {
+    int64_t lowest = __atomic_load_n(&row, __ATOMIC_RELAXED);
+    while (found < lowest && !__atomic_compare_exchange_n(&row, &lowest, found, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+  }
+  Status status(int64_t num_rows) const {
+    if (row == INT64_MAX) return {};
+    return {"logits hold NaN in a row", row, num_rows};
+  }
+};
 
 }  // namespace
 }  // namespace thermocline::THERMOCLINE_ISA

@@ -1,4 +1,4 @@
-// embed: rows of a table by token id, exactly as stored: float(q) · scale. gather_rows: rows of activations by index.
+// embed: rows of a table by token id, as stored: float(q) · block scale, then times the op's scale where that is not 1. gather_rows: rows of activations by index.
 #pragma once
 #include "half.h"
 #include "vector_math.h"
@@ -74,7 +74,14 @@ inline void embed_float(float* out, const TensorView& table, int64_t row) {
   }
 }
 
-inline Status embed(const TensorView& out, const TensorView& table, const TensorView& token_ids, const Parallel& parallel) {
+inline void scale_row(float* values, int64_t n, float scale) {
+  for (int64_t i = 0; i < n; i += 16) {
+    const int count = static_cast<int>(minimum(16, n - i));
+    store_lanes(values + i, mul(load_lanes(values + i, count), splat(scale)), count);
+  }
+}
+
+inline Status embed(const TensorView& out, const TensorView& table, const TensorView& token_ids, double scale, const Parallel& parallel) {
   const Status status = check_indices(token_ids, table.shape[0], "token id outside the embedding table");
   if (status.problem != nullptr) return status;
   const bool is_float = table.dtype == DType::f32 || table.dtype == DType::f16;
@@ -85,6 +92,7 @@ inline Status embed(const TensorView& out, const TensorView& table, const Tensor
       const int64_t row = *row_of<const int32_t>(token_ids, t);
       if (is_float) embed_float(row_of<float>(out, t), table, row);
       else embed_quantised(row_of<float>(out, t), table, row);
+      if (scale != 1.0) scale_row(row_of<float>(out, t), out.shape[1], static_cast<float>(scale));
     }
   });
   return {};

@@ -3,8 +3,10 @@
 #include "attention.h"
 #include "elementwise.h"
 #include "embedding.h"
+#include "experts.h"
 #include "matmul.h"
 #include "norm.h"
+#include "pooling.h"
 #include "rope.h"
 #include "sampling.h"
 
@@ -27,6 +29,10 @@ constexpr KernelTable make_kernel_table(const char* isa) {
       .softcap = softcap,
       .sample = sample,
       .top_logprobs = top_logprobs,
+      .route_experts = route_experts,
+      .expert_matmul = expert_matmul,
+      .combine_experts = combine_experts,
+      .mean_pool = mean_pool,
       .fill = fill,
       .copy = copy,
   };

@@ -225,5 +225,41 @@ inline Status matmul(const TensorView& out, const TensorView& x, const TensorVie
   }
 }
 
+// expert_matmul: out [T, U, N] = x [T, K] or [T, U, K] · weight[slot]ᵀ, slot = expert_slots[expert_ids[t, u]]; zeros where the slot is -1.
+inline Status expert_matmul(const TensorView& out, const TensorView& x, const TensorView& weight, const TensorView& expert_ids,
+                            const TensorView& expert_slots, const TensorView& workspace, const Parallel& parallel) {
+  const int64_t num_tokens = out.shape[0];
+  const int64_t num_used = out.shape[1];
+  const int64_t num_columns = out.shape[2];
+  const int64_t columns = weight.shape[2];
+  const int64_t slot_bytes = (num_columns + rows_per_group - 1) / rows_per_group * packed_group_bytes(weight.dtype, columns);
+  for (int64_t t = 0; t < num_tokens; t++) {
+    for (int64_t u = 0; u < num_used; u++) {
+      const int64_t expert = row_of<const int32_t>(expert_ids, t)[u];
+      if (expert < 0 || expert >= expert_slots.shape[0]) return {"expert outside the layer", expert, expert_slots.shape[0]};
+      const int64_t slot = *row_of<const int32_t>(expert_slots, expert);
+      if (slot < -1 || slot >= weight.shape[0]) return {"expert slot outside the weight", slot, weight.shape[0]};
+    }
+  }
+  for (int64_t t = 0; t < num_tokens; t++) {
+    for (int64_t u = 0; u < num_used; u++) {
+      const int64_t slot = *row_of<const int32_t>(expert_slots, row_of<const int32_t>(expert_ids, t)[u]);
+      float* to = row_of<float>(out, t) + u * num_columns;
+      if (slot < 0) {
+        memset(to, 0, sizeof(float) * static_cast<size_t>(num_columns));
+        continue;
+      }
+      const float* from = row_of<const float>(x, t) + (x.rank == 3 ? u * columns : 0);
+      const TensorView out_row{reinterpret_cast<std::byte*>(to), DType::f32, Layout::plain, 2, {1, num_columns, 1, 1}, num_columns};
+      const TensorView x_row{const_cast<std::byte*>(reinterpret_cast<const std::byte*>(from)), DType::f32, Layout::plain, 2,
+                             {1, columns, 1, 1}, columns};
+      const TensorView expert{weight.data + slot * slot_bytes, weight.dtype, weight.layout, 2, {num_columns, columns, 1, 1}, columns};
+      const Status status = matmul(out_row, x_row, expert, TensorView{}, workspace, parallel);
+      if (status.problem != nullptr) return status;
+    }
+  }
+  return {};
+}
+
 }  // namespace
 }  // namespace thermocline::THERMOCLINE_ISA

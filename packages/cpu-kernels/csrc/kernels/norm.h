@@ -1,4 +1,4 @@
-// rms_norm and layer_norm over rows [T, N]. Sums are f32 in the order of sum_of_row; the square root is taken in f64.
+// rms_norm and layer_norm over the last axis of [T, N] or [T, heads, N]. Sums are f32 in the order of sum_of_row; the square root is taken in f64.
 #pragma once
 #include "vector_math.h"
 
@@ -40,23 +40,31 @@ inline void layer_norm_row(float* out, const float* x, const float* weight, cons
   }
 }
 
-inline Status rms_norm(const TensorView& out, const TensorView& x, const TensorView& weight, double eps, const Parallel& parallel) {
-  const int64_t n = x.shape[1];
-  parallel_for(parallel, x.shape[0], grain_of(elementwise_range, n), [&](int64_t first, int64_t last, int) {
-    for (int64_t t = first; t < last; t++)
-      rms_norm_row(row_of<float>(out, t), row_of<const float>(x, t), reinterpret_cast<const float*>(weight.data), n, eps);
+// norm(out, x, n) for each vector along the last axis. The vectors of a row lie side by side; rows may lie apart.
+template <typename Norm>
+inline void for_each_vector(const TensorView& out, const TensorView& x, const Parallel& parallel, const Norm& norm) {
+  const int64_t vectors = x.rank == 3 ? x.shape[1] : 1;
+  const int64_t n = x.rank == 3 ? x.shape[2] : x.shape[1];
+  parallel_for(parallel, x.shape[0] * vectors, grain_of(elementwise_range, n), [&](int64_t first, int64_t last, int) {
+    for (int64_t item = first; item < last; item++) {
+      const int64_t row = item / vectors;
+      const int64_t column = item % vectors * n;
+      norm(row_of<float>(out, row) + column, row_of<const float>(x, row) + column, n);
+    }
   });
+}
+
+inline Status rms_norm(const TensorView& out, const TensorView& x, const TensorView& weight, double eps, const Parallel& parallel) {
+  const float* scale = reinterpret_cast<const float*>(weight.data);
+  for_each_vector(out, x, parallel, [&](float* to, const float* from, int64_t n) { rms_norm_row(to, from, scale, n, eps); });
   return {};
 }
 
 inline Status layer_norm(const TensorView& out, const TensorView& x, const TensorView& weight, const TensorView& bias, double eps,
                          const Parallel& parallel) {
-  const int64_t n = x.shape[1];
   const float* scale = reinterpret_cast<const float*>(weight.data);
   const float* shift = reinterpret_cast<const float*>(bias.data);
-  parallel_for(parallel, x.shape[0], grain_of(elementwise_range, n), [&](int64_t first, int64_t last, int) {
-    for (int64_t t = first; t < last; t++) layer_norm_row(row_of<float>(out, t), row_of<const float>(x, t), scale, shift, n, eps);
-  });
+  for_each_vector(out, x, parallel, [&](float* to, const float* from, int64_t n) { layer_norm_row(to, from, scale, shift, n, eps); });
   return {};
 }
 

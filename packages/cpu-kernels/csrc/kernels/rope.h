@@ -1,5 +1,6 @@
 // rope: rotates pairs of each head of q [T, numHeads, headDim] and k [T, numKvHeads, headDim] in place. The angle of pair i at position p
-// is p · theta^(-2i / dims) / frequency_factors[i]; angle, cosine and sine are f64, so a position of 10^6 costs no accuracy.
+// is p · theta^(-2i / dims) / frequency_factors[i]; cosine and sine are multiplied by `magnitude`. Angle, cosine and sine are f64, so a
+// position of 10^6 costs no accuracy.
 #pragma once
 #include <math.h>
 
@@ -30,7 +31,7 @@ inline void rotate_heads(const TensorView& x, int64_t token, PairLayout layout, 
 }
 
 inline Status rope(const TensorView& q, const TensorView& k, const TensorView& positions, const TensorView& frequency_factors, double theta,
-                   uint32_t dims, RopeMode mode, const Parallel& parallel) {
+                   double magnitude, uint32_t dims, RopeMode mode, const Parallel& parallel) {
   const int64_t num_pairs = dims / 2;
   const PairLayout layout = mode == RopeMode::neox ? PairLayout{1, num_pairs} : PairLayout{2, 1};
   const float* factors = reinterpret_cast<const float*>(frequency_factors.data);
@@ -48,8 +49,8 @@ inline Status rope(const TensorView& q, const TensorView& k, const TensorView& p
       for (int64_t t = first; t < last; t++) {
         const double position = *row_of<const int32_t>(positions, t);
         for (int64_t i = 0; i < count; i++) {
-          cosines[i] = static_cast<float>(::cos(position * frequencies[i]));
-          sines[i] = static_cast<float>(::sin(position * frequencies[i]));
+          cosines[i] = static_cast<float>(magnitude * ::cos(position * frequencies[i]));
+          sines[i] = static_cast<float>(magnitude * ::sin(position * frequencies[i]));
         }
         rotate_heads(q, t, layout, base, count, cosines, sines);
         rotate_heads(k, t, layout, base, count, cosines, sines);

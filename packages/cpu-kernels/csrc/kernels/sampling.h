@@ -4,13 +4,14 @@
 #include <math.h>
 
 #include "candidates.h"
+#include "workspace.h"
 
 namespace thermocline::THERMOCLINE_ISA {
 namespace {
 
 // Columns of `params`, in the order of samplingColumns of @thermocline/spec.
 struct SamplingRow {
-  float temperature, top_k, top_p, min_p, repetition_penalty;
+  float temperature, top_k, typical_p, top_p, min_p, top_n_sigma, xtc_probability, xtc_threshold, mirostat_tau, mirostat_eta;
 };
 
 // MurmurHash3's 32-bit finalizer.
@@ -25,43 +26,26 @@ inline double uniform_of(uint32_t seed, uint32_t draw) {
   return static_cast<double>(mix(mix(seed + 0x9e3779b9u) ^ draw) >> 8) / 0x1000000;
 }
 
-// Distance to the largest logit; 0 also where both are the same infinity.
-inline double below_best(float logit, float best) {
-  return logit == best ? 0.0 : static_cast<double>(logit) - static_cast<double>(best);
-}
-
-// The lowest row in which a thread found a NaN; threads race for it, so it is written atomically.
-struct NanRow {
-  int64_t row = INT64_MAX;
-
-  void report(int64_t found) {
-    int64_t lowest = __atomic_load_n(&row, __ATOMIC_RELAXED);
-    while (found < lowest && !__atomic_compare_exchange_n(&row, &lowest, found, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-    }
-  }
-  Status status(int64_t num_rows) const {
-    if (row == INT64_MAX) return {};
-    return {"logits hold NaN in a row", row, num_rows};
-  }
+// One row's edits: ids, each at most once, up to the first -1; for each a penalty and a bias.
+struct LogitEdits {
+  const int32_t* ids;
+  const float* values;
+  int64_t most;
 };
 
-// false where a logit, or one after the penalty, is NaN. The penalised value comes from the logit itself: an id that the history names
-// twice is penalised once.
-inline bool collect_candidates(uint64_t* candidates, const float* logits, int64_t vocabulary, const int32_t* history, int64_t history_length,
-                               float penalty) {
+// false where a logit, before or after its edit, is NaN.
+inline bool collect_candidates(uint64_t* candidates, const float* logits, int64_t vocabulary, const LogitEdits& edits) {
   bool any_nan = false;
   for (int64_t id = 0; id < vocabulary; id++) {
     any_nan |= is_nan(logits[id]);
     candidates[id] = candidate_of(logits[id], static_cast<uint32_t>(id));
   }
-  if (penalty == 1.0f) return !any_nan;
-  for (int64_t i = 0; i < history_length; i++) {
-    const int32_t id = history[i];
-    if (id < 0 || id >= vocabulary) continue;
-    const float logit = logits[id];
-    const float penalised = logit > 0 ? logit / penalty : logit * penalty;
-    any_nan |= is_nan(penalised);
-    candidates[id] = candidate_of(penalised, static_cast<uint32_t>(id));
+  for (int64_t i = 0; i < edits.most && edits.ids[i] >= 0; i++) {
+    const int32_t id = edits.ids[i];
+    const float penalty = edits.values[2 * i];
+    const float edited = (logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty) + edits.values[2 * i + 1];
+    any_nan |= is_nan(edited);
+    candidates[id] = candidate_of(edited, static_cast<uint32_t>(id));
   }
   return !any_nan;
 }
@@ -121,22 +105,28 @@ inline int32_t sample_candidates(uint64_t* candidates, int64_t vocabulary, const
 }
 
 inline Status sample(const TensorView& token_ids, const TensorView& logits, const TensorView& params, const TensorView& random_state,
-                     const TensorView& history, const TensorView& workspace, const Parallel& parallel) {
+                     const TensorView& edit_ids, const TensorView& edit_values, const TensorView& surprise_limits, const TensorView& workspace,
+                     const Parallel& parallel) {
   const int64_t num_rows = logits.shape[0];
   const int64_t vocabulary = logits.shape[1];
   if (num_rows == 0) return {};
   if (vocabulary == 0) return {"no logits to sample from", 0, 1};
-  const int64_t needed = maximum(1, parallel.threads) * vocabulary * static_cast<int64_t>(sizeof(uint64_t));
+  const int64_t needed = sample_workspace_bytes(maximum(1, parallel.threads), vocabulary);
   const int64_t given = present(workspace) ? byte_length_of(workspace) : 0;
   if (given < needed) return {"sample's workspace is too small", given, needed};
+  for (int64_t r = 0; r < num_rows; r++) {
+    const int32_t* ids = row_of<const int32_t>(edit_ids, r);
+    for (int64_t i = 0; i < edit_ids.shape[1] && ids[i] != -1; i++)
+      if (ids[i] < 0 || ids[i] >= vocabulary) return {"edited token id outside the vocabulary", ids[i], vocabulary};
+  }
   NanRow nan_row;
   parallel_for(parallel, num_rows, 1, [&](int64_t first, int64_t last, int thread) {
     uint64_t* candidates = reinterpret_cast<uint64_t*>(workspace.data) + thread * vocabulary;
     for (int64_t r = first; r < last; r++) {
       SamplingRow row;
       memcpy(&row, row_of<const float>(params, r), sizeof row);
-      if (!collect_candidates(candidates, row_of<const float>(logits, r), vocabulary, row_of<const int32_t>(history, r),
-                              columns_of(history), row.repetition_penalty)) {
+      if (!collect_candidates(candidates, row_of<const float>(logits, r), vocabulary, 
+                              {row_of<const int32_t>(edit_ids, r), row_of<const float>(edit_values, r), edit_ids.shape[1]})) {
         nan_row.report(r);
         continue;
       }
@@ -146,18 +136,6 @@ inline Status sample(const TensorView& token_ids, const TensorView& logits, cons
     }
   });
   return nan_row.status(num_rows);
-}
-
-// Keeps the `count` largest logits met so far, sorted, in the output row itself. Ids come ascending, so a tie goes behind its equals.
-inline void insert_logit(int32_t* ids, float* values, int64_t count, int32_t id, float logit) {
-  if (count == 0 || (ids[count - 1] >= 0 && !(logit > values[count - 1]))) return;
-  int64_t place = count - 1;
-  for (; place > 0 && (ids[place - 1] < 0 || logit > values[place - 1]); place--) {
-    ids[place] = ids[place - 1];
-    values[place] = values[place - 1];
-  }
-  ids[place] = id;
-  values[place] = logit;
 }
 
 // false where a logit is NaN. Columns that the vocabulary cannot fill hold id -1 and -infinity.

@@ -56,8 +56,8 @@ bool is_addressable(DType dtype) {
 const char* invalid_tensor(const Tensor& tensor) {
   if (tensor.buffer == nullptr) return nullptr;
   if (!is_addressable(tensor.dtype)) return "has a tensor of a storage type without kernels";
-  if (tensor.layout == Layout::packed && (tensor.rank != 2 || tensor.row_stride != 0 || !can_pack(tensor.dtype)))
-    return "has a packed tensor that is no whole matrix of a packed type";
+  if (tensor.layout == Layout::packed && (tensor.rank < 2 || tensor.rank > 3 || tensor.row_stride != 0 || !can_pack(tensor.dtype)))
+    return "has a packed tensor that is no whole matrix, or list of matrices, of a packed type";
   const uint32_t alignment = tensor.layout == Layout::packed ? 32 : tensor.dtype == DType::f32 || tensor.dtype == DType::i32 ? 4 : tensor.dtype == DType::f16 ? 2 : 1;
   return tensor.byte_offset % alignment == 0 ? nullptr : "has a tensor at a byte offset that its storage type does not allow";
 }
@@ -101,9 +101,15 @@ struct Validator {
   const char* operator()(const AddCommand& c) const { return invalid_among(c.out, c.a, c.b); }
   const char* operator()(const SoftcapCommand& c) const { return invalid_among(c.out, c.x); }
   const char* operator()(const SampleCommand& c) const {
-    return first_of(invalid_among(c.token_ids, c.logits, c.params, c.random_state, c.history), invalid_workspace(c.workspace));
+    return first_of(invalid_among(c.token_ids, c.logits, c.params, c.random_state, c.edit_ids, c.edit_values, c.surprise_limits), invalid_workspace(c.workspace));
   }
   const char* operator()(const TopLogprobsCommand& c) const { return invalid_among(c.ids, c.logprobs, c.logits, c.sampled_token_ids); }
+  const char* operator()(const RouteExpertsCommand& c) const { return invalid_among(c.expert_ids, c.expert_weights, c.logits); }
+  const char* operator()(const ExpertMatmulCommand& c) const {
+    return first_of(invalid_among(c.out, c.x, c.weight, c.expert_ids, c.expert_slots), invalid_workspace(c.workspace));
+  }
+  const char* operator()(const CombineExpertsCommand& c) const { return invalid_among(c.out, c.x, c.expert_weights); }
+  const char* operator()(const MeanPoolCommand& c) const { return invalid_among(c.out, c.x, c.query_starts); }
   const char* operator()(const FillCommand& c) const { return invalid_among(c.out); }
   const char* operator()(const CopyCommand& c) const { return invalid_among(c.to, c.from); }
   const char* operator()(const SignalCommand&) const { return nullptr; }
@@ -188,8 +194,13 @@ bool resolve(const Tensor& tensor, const StepBindings& bindings, TensorView& vie
   } else if (overflow || rows > INT64_MAX / 8 || row_elements > INT64_MAX / 8) {
     extent = UINT64_MAX;
   } else if (tensor.layout == Layout::packed) {
-    overflow = rows > (uint64_t{1} << 31) || row_elements > (uint64_t{1} << 31) || row_elements % block.elements != 0;
-    extent = overflow ? UINT64_MAX : packed_byte_length(tensor.dtype, view.shape[0], view.shape[1]);
+    // A list of matrices is one packed matrix after the other.
+    const uint64_t matrices = tensor.rank == 3 ? rows : 1;
+    const int64_t matrix_rows = tensor.rank == 3 ? view.shape[1] : view.shape[0];
+    const uint64_t columns = static_cast<uint64_t>(tensor.rank == 3 ? view.shape[2] : view.shape[1]);
+    overflow = matrix_rows > (int64_t{1} << 31) || columns > (uint64_t{1} << 31) || columns % block.elements != 0;
+    overflow = overflow || __builtin_mul_overflow(matrices, packed_byte_length(tensor.dtype, matrix_rows, static_cast<int64_t>(columns)), &extent);
+    if (overflow) extent = UINT64_MAX;
   } else {
     const uint64_t row_bytes = (row_elements + block.elements - 1) / block.elements * block.bytes;
     const uint64_t stride_bytes = static_cast<uint64_t>(view.row_stride) / block.elements * block.bytes;

@@ -2,6 +2,8 @@
 
 #include <cassert>
 
+#include "workspace.h"
+
 namespace thermocline {
 namespace {
 
@@ -20,8 +22,9 @@ class Views {
   }
 
   // Scratch memory that a kernel takes by size rather than by shape.
-  void require_workspace(const TensorView& workspace, uint64_t byte_length) {
-    if (byte_length == 0 || !detail_.empty()) return;
+  void require_workspace(const TensorView& workspace, int64_t needed) {
+    if (needed <= 0 || !detail_.empty()) return;
+    const uint64_t byte_length = static_cast<uint64_t>(needed);
     const StorageBlock block = storage_block(workspace.dtype);
     uint64_t has = 0;
     if (workspace) {
@@ -48,7 +51,7 @@ struct Runner {
 
   Status operator()(const EmbedCommand& c) {
     const TensorView out = views("out", c.out), table = views("table", c.table), token_ids = views("tokenIds", c.token_ids);
-    return ready() ? kernels.embed(out, table, token_ids, parallel) : Status{};
+    return ready() ? kernels.embed(out, table, token_ids, c.scale, parallel) : Status{};
   }
   Status operator()(const GatherRowsCommand& c) {
     const TensorView out = views("out", c.out), x = views("x", c.x), rows = views("rows", c.rows);
@@ -65,15 +68,13 @@ struct Runner {
   Status operator()(const MatmulCommand& c) {
     const TensorView out = views("out", c.out), x = views("x", c.x), weight = views("weight", c.weight), bias = views("bias", c.bias),
                      workspace = views("workspace", c.workspace);
-    // Activations quantised in blocks of 32: 32 bytes, a float and an int32 each.
-    if (ready() && (weight.dtype == DType::q8_0 || weight.dtype == DType::q4_0))
-      views.require_workspace(workspace, static_cast<uint64_t>(x.shape[0]) * static_cast<uint64_t>(x.shape[1]) / 32 * 40);
+    if (ready()) views.require_workspace(workspace, matmul_workspace_bytes(weight.dtype, x.shape[0], x.shape[1]));
     return ready() ? kernels.matmul(out, x, weight, bias, workspace, parallel) : Status{};
   }
   Status operator()(const RopeCommand& c) {
     const TensorView q = views("q", c.q), k = views("k", c.k), positions = views("positions", c.positions),
                      frequency_factors = views("frequencyFactors", c.frequency_factors);
-    return ready() ? kernels.rope(q, k, positions, frequency_factors, c.theta, c.dims, c.mode, parallel) : Status{};
+    return ready() ? kernels.rope(q, k, positions, frequency_factors, c.theta, c.magnitude, c.dims, c.mode, parallel) : Status{};
   }
   Status operator()(const StoreKvCommand& c) {
     const TensorView k = views("k", c.k), v = views("v", c.v), key_cache = views("keyCache", c.key_cache),
@@ -85,7 +86,8 @@ struct Runner {
                      value_cache = views("valueCache", c.value_cache), block_tables = views("blockTables", c.block_tables),
                      context_lengths = views("contextLengths", c.context_lengths), query_starts = views("queryStarts", c.query_starts);
     if (!ready()) return {};
-    return kernels.attention(out, q, key_cache, value_cache, block_tables, context_lengths, query_starts, c.scale, c.sliding_window, parallel);
+    return kernels.attention(out, q, key_cache, value_cache, block_tables, context_lengths, query_starts, c.scale, c.softcap, c.sliding_window,
+                             c.causal, parallel);
   }
   Status operator()(const ActivateCommand& c) {
     const TensorView out = views("out", c.out), gate = views("gate", c.gate), up = views("up", c.up);
@@ -101,17 +103,38 @@ struct Runner {
   }
   Status operator()(const SampleCommand& c) {
     const TensorView token_ids = views("tokenIds", c.token_ids), logits = views("logits", c.logits), params = views("params", c.params),
-                     random_state = views("randomState", c.random_state), history = views("history", c.history),
+                     random_state = views("randomState", c.random_state), edit_ids = views("editIds", c.edit_ids),
+                     edit_values = views("editValues", c.edit_values), surprise_limits = views("surpriseLimits", c.surprise_limits),
                      workspace = views("workspace", c.workspace);
-    // An index and a logit for each entry of the vocabulary and thread.
-    if (ready() && logits.shape[0] > 0)
-      views.require_workspace(workspace, static_cast<uint64_t>(parallel.threads) * static_cast<uint64_t>(logits.shape[1]) * 8);
-    return ready() ? kernels.sample(token_ids, logits, params, random_state, history, workspace, parallel) : Status{};
+    if (ready() && logits.shape[0] > 0) views.require_workspace(workspace, sample_workspace_bytes(parallel.threads, logits.shape[1]));
+    if (!ready()) return {};
+    return kernels.sample(token_ids, logits, params, random_state, edit_ids, edit_values, surprise_limits, workspace, parallel);
   }
   Status operator()(const TopLogprobsCommand& c) {
     const TensorView ids = views("ids", c.ids), logprobs = views("logprobs", c.logprobs), logits = views("logits", c.logits),
                      sampled_token_ids = views("sampledTokenIds", c.sampled_token_ids);
     return ready() ? kernels.top_logprobs(ids, logprobs, logits, sampled_token_ids, parallel) : Status{};
+  }
+  Status operator()(const RouteExpertsCommand& c) {
+    const TensorView expert_ids = views("expertIds", c.expert_ids), expert_weights = views("expertWeights", c.expert_weights),
+                     logits = views("logits", c.logits);
+    return ready() ? kernels.route_experts(expert_ids, expert_weights, logits, c.normalize, parallel) : Status{};
+  }
+  Status operator()(const ExpertMatmulCommand& c) {
+    const TensorView out = views("out", c.out), x = views("x", c.x), weight = views("weight", c.weight),
+                     expert_ids = views("expertIds", c.expert_ids), expert_slots = views("expertSlots", c.expert_slots),
+                     workspace = views("workspace", c.workspace);
+    if (ready())
+      views.require_workspace(workspace, expert_matmul_workspace_bytes(weight.dtype, out.shape[0] * out.shape[1], weight.shape[2]));
+    return ready() ? kernels.expert_matmul(out, x, weight, expert_ids, expert_slots, workspace, parallel) : Status{};
+  }
+  Status operator()(const CombineExpertsCommand& c) {
+    const TensorView out = views("out", c.out), x = views("x", c.x), expert_weights = views("expertWeights", c.expert_weights);
+    return ready() ? kernels.combine_experts(out, x, expert_weights, parallel) : Status{};
+  }
+  Status operator()(const MeanPoolCommand& c) {
+    const TensorView out = views("out", c.out), x = views("x", c.x), query_starts = views("queryStarts", c.query_starts);
+    return ready() ? kernels.mean_pool(out, x, query_starts, parallel) : Status{};
   }
   Status operator()(const FillCommand& c) {
     const TensorView out = views("out", c.out);

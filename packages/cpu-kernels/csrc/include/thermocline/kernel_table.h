@@ -25,19 +25,23 @@ struct Status {
 
 struct KernelTable {
   const char* isa;  // "scalar", "avx2", "avx512"
-  Status (*embed)(const TensorView& out, const TensorView& table, const TensorView& token_ids, const Parallel&);
+  Status (*embed)(const TensorView& out, const TensorView& table, const TensorView& token_ids, double scale, const Parallel&);
   Status (*gather_rows)(const TensorView& out, const TensorView& x, const TensorView& rows, const Parallel&);
   Status (*rms_norm)(const TensorView& out, const TensorView& x, const TensorView& weight, double eps, const Parallel&);
   Status (*layer_norm)(const TensorView& out, const TensorView& x, const TensorView& weight, const TensorView& bias, double eps, const Parallel&);
   Status (*matmul)(const TensorView& out, const TensorView& x, const TensorView& weight, const TensorView& bias, const TensorView& workspace, const Parallel&);
-  Status (*rope)(const TensorView& q, const TensorView& k, const TensorView& positions, const TensorView& frequency_factors, double theta, uint32_t dims, RopeMode mode, const Parallel&);
+  Status (*rope)(const TensorView& q, const TensorView& k, const TensorView& positions, const TensorView& frequency_factors, double theta, double magnitude, uint32_t dims, RopeMode mode, const Parallel&);
   Status (*store_kv)(const TensorView& k, const TensorView& v, const TensorView& key_cache, const TensorView& value_cache, const TensorView& slot_mapping, const Parallel&);
-  Status (*attention)(const TensorView& out, const TensorView& q, const TensorView& key_cache, const TensorView& value_cache, const TensorView& block_tables, const TensorView& context_lengths, const TensorView& query_starts, double scale, uint32_t sliding_window, const Parallel&);
+  Status (*attention)(const TensorView& out, const TensorView& q, const TensorView& key_cache, const TensorView& value_cache, const TensorView& block_tables, const TensorView& context_lengths, const TensorView& query_starts, double scale, double softcap, uint32_t sliding_window, uint32_t causal, const Parallel&);
   Status (*activate)(const TensorView& out, const TensorView& gate, const TensorView& up, Activation activation, const Parallel&);
   Status (*add)(const TensorView& out, const TensorView& a, const TensorView& b, const Parallel&);
   Status (*softcap)(const TensorView& out, const TensorView& x, double cap, const Parallel&);
-  Status (*sample)(const TensorView& token_ids, const TensorView& logits, const TensorView& params, const TensorView& random_state, const TensorView& history, const TensorView& workspace, const Parallel&);
+  Status (*sample)(const TensorView& token_ids, const TensorView& logits, const TensorView& params, const TensorView& random_state, const TensorView& edit_ids, const TensorView& edit_values, const TensorView& surprise_limits, const TensorView& workspace, const Parallel&);
   Status (*top_logprobs)(const TensorView& ids, const TensorView& logprobs, const TensorView& logits, const TensorView& sampled_token_ids, const Parallel&);
+  Status (*route_experts)(const TensorView& expert_ids, const TensorView& expert_weights, const TensorView& logits, uint32_t normalize, const Parallel&);
+  Status (*expert_matmul)(const TensorView& out, const TensorView& x, const TensorView& weight, const TensorView& expert_ids, const TensorView& expert_slots, const TensorView& workspace, const Parallel&);
+  Status (*combine_experts)(const TensorView& out, const TensorView& x, const TensorView& expert_weights, const Parallel&);
+  Status (*mean_pool)(const TensorView& out, const TensorView& x, const TensorView& query_starts, const Parallel&);
   Status (*fill)(const TensorView& out, double value, const Parallel&);
   Status (*copy)(const TensorView& to, const TensorView& from, const Parallel&);
 };

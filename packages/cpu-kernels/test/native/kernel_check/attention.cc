@@ -81,7 +81,7 @@ void check_attention_case(const AttentionCase& c) {
   AttentionTensors a = make_attention(c);
   const double scale = 1 / std::sqrt(static_cast<double>(c.dim_k));
   const auto run = [&](const KernelTable& table, const Parallel& parallel) {
-    return table.attention(a.out.view, a.q.view, a.keys.view, a.values.view, a.tables.view, a.lengths.view, a.starts.view, scale, c.window, parallel);
+    return table.attention(a.out.view, a.q.view, a.keys.view, a.values.view, a.tables.view, a.lengths.view, a.starts.view, scale, 0, c.window, 1, parallel);
   };
   for_each_isa(a.out, run, [&](const char* isa) {
     for (size_t s = 0; s < c.lengths.size(); s++)
@@ -135,7 +135,7 @@ void check_attention_case(const AttentionCase& c) {
       q.shape[0] = row.shape[0] = 1;
       row.data += 4 * static_cast<int64_t>(s) * row.row_stride;
       Tensor out = make(DType::f32, {1, c.heads, c.dim_v});
-      const Status status = table->attention(out.view, q, a.keys.view, a.values.view, row, length.view, starts.view, scale, c.window, serial);
+      const Status status = table->attention(out.view, q, a.keys.view, a.values.view, row, length.view, starts.view, scale, 0, c.window, 1, serial);
       check(status.ok() && memcmp(out.bytes.data(), &a.out.at<float>(last, 0), out.bytes.size()) == 0, "%s: the batch changes a sequence", table->isa);
     }
   }
@@ -160,7 +160,7 @@ void check_attention() {
   const double scale = 0.25;
   AttentionTensors a = make_attention(c);
   const auto run = [&](const KernelTable& table, const Parallel& parallel) {
-    return table.attention(a.out.view, a.q.view, a.keys.view, a.values.view, a.tables.view, a.lengths.view, a.starts.view, scale, 0, parallel);
+    return table.attention(a.out.view, a.q.view, a.keys.view, a.values.view, a.tables.view, a.lengths.view, a.starts.view, scale, 0, 0, 1, parallel);
   };
   const auto with = [&](int32_t& place, int32_t value, int64_t reported, int64_t limit, const char* what) {
     const int32_t saved = place;
@@ -182,7 +182,7 @@ void check_attention() {
   for (int64_t b = 0; b < 6; b++) w.tables.at<int32_t>(0, b) = -1;
   for (int64_t i = 0; i < 32; i++) w.q.at<float>(0, i) *= 1e4f;
   for_each_isa(w.out, [&](const KernelTable& table, const Parallel& parallel) {
-    return table.attention(w.out.view, w.q.view, w.keys.view, w.values.view, w.tables.view, w.lengths.view, w.starts.view, 1.0, 5, parallel);
+    return table.attention(w.out.view, w.q.view, w.keys.view, w.values.view, w.tables.view, w.lengths.view, w.starts.view, 1.0, 0, 5, 1, parallel);
   }, [&](const char* isa) {
     for (int64_t i = 0; i < 64; i++) check(std::isfinite(w.out.at<float>(i / 32, i % 32)), "%s: not finite behind a window", isa);
   });

@@ -20,7 +20,7 @@ void check_pack() {
     std::iota(ids.begin(), ids.end(), 0);
     Tensor token_ids = from_ints({rows}, ids);
     Tensor out = make(DType::f32, {rows, 96});
-    scalar_kernels.embed(out.view, packed.view, token_ids.view, serial);
+    scalar_kernels.embed(out.view, packed.view, token_ids.view, 1, serial);
     for (int64_t row = 0; row < rows; row++)
       for (int64_t column = 0; column < 96; column++) {
         const float expected = whole.values[static_cast<size_t>(row * 160 + (column < 64 ? 32 + column : 64 + column))];
@@ -41,7 +41,7 @@ void check_embed() {
       TensorView table = packed ? weight.packed.view : TensorView{weight.file.data(), dtype, Layout::plain, 2, {rows, columns, 1, 1}, columns};
       Tensor ids = from_ints({4}, {34, 0, 17, 34});
       Tensor out = make(DType::f32, {4, columns}, 2);
-      for_each_isa(out, [&](const KernelTable& kernels, const Parallel& parallel) { return kernels.embed(out.view, table, ids.view, parallel); },
+      for_each_isa(out, [&](const KernelTable& kernels, const Parallel& parallel) { return kernels.embed(out.view, table, ids.view, 1, parallel); },
                    [&](const char* isa) {
                      for (int64_t t = 0; t < 4; t++)
                        for (int64_t i = 0; i < columns; i++)
@@ -50,7 +50,7 @@ void check_embed() {
                    });
       for (const int32_t id : {-1, 35}) {
         Tensor bad = from_ints({4}, {3, id, 4, 5});
-        expect_problem([&](const KernelTable& kernels, const Parallel& parallel) { return kernels.embed(out.view, table, bad.view, parallel); }, id, rows, "a token id outside the table");
+        expect_problem([&](const KernelTable& kernels, const Parallel& parallel) { return kernels.embed(out.view, table, bad.view, 1, parallel); }, id, rows, "a token id outside the table");
       }
     }
   end_op();

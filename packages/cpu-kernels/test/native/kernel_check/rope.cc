@@ -43,7 +43,7 @@ void check_rope() {
             out,
             [&](const KernelTable& table, const Parallel& parallel) {
               memcpy(k.bytes.data(), k_before.bytes.data(), k.bytes.size());
-              return table.rope(q.view, k.view, positions.view, with_factors ? factors.view : absent, theta, dims, mode, parallel);
+              return table.rope(q.view, k.view, positions.view, with_factors ? factors.view : absent, theta, 1, dims, mode, parallel);
             },
             [&](const char* isa) {
               verify(isa, q, q_before, heads, "q");

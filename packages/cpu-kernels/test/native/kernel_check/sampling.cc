@@ -9,7 +9,8 @@
 namespace thermocline::kernel_check {
 namespace {
 
-struct SampleRow { float temperature, top_k, top_p, min_p, penalty; };
+struct SampleRow { float temperature, top_k, typical_p, top_p, min_p, top_n_sigma, xtc_probability, xtc_threshold, mirostat_tau, mirostat_eta; };
+struct Edit { int32_t id; float penalty, bias; };
 
 uint32_t finalize(uint32_t h) {
   h ^= h >> 16;
@@ -19,15 +20,11 @@ uint32_t finalize(uint32_t h) {
   return h ^ h >> 16;
 }
 
-int32_t expected_sample(std::vector<float> logits, const SampleRow& row, const std::vector<int32_t>& history, uint32_t seed, uint32_t draw) {
-  std::vector<int32_t> distinct = history;
-  std::sort(distinct.begin(), distinct.end());
-  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
-  for (const int32_t id : distinct)
-    if (id >= 0 && id < static_cast<int32_t>(logits.size())) {
-      float& logit = logits[static_cast<size_t>(id)];
-      logit = logit > 0 ? logit / row.penalty : logit * row.penalty;
-    }
+int32_t expected_sample(std::vector<float> logits, const SampleRow& row, const std::vector<Edit>& edits, uint32_t seed, uint32_t draw) {
+  for (const Edit& edit : edits) {
+    float& logit = logits[static_cast<size_t>(edit.id)];
+    logit = (logit > 0 ? logit / edit.penalty : logit * edit.penalty) + edit.bias;
+  }
   std::vector<int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)]; });
@@ -60,11 +57,12 @@ int32_t expected_sample(std::vector<float> logits, const SampleRow& row, const s
 
 void check_sample() {
   begin_op("sample");
-  const SampleRow settings[] = {{0, 0, 1, 0, 1},          {0, 40, 0.9f, 0, 1.3f},   {1, 0, 1, 0, 1},      {0.8f, 40, 0.95f, 0.05f, 1}, {1.5f, 0, 0.9f, 0, 1.1f},
-                                {0.7f, 0, 1, 0.1f, 0.8f}, {2, 1, 1, 0, 1},          {1, 200, 0.5f, 0, 1}, {1, 1e9f, 1, 0, 1},          {0.1f, 5, 0, 0.5f, 1},
-                                {1, 3, 1, 2, 1},          {0.9f, 0, 0.999f, 0, 1.2f}};
+  const SampleRow settings[] = {{0, 0, 1, 1, 0, 0, 0, 0, 0, 0},    {0, 40, 1, 0.9f, 0, 0, 0, 0, 0, 0},  {1, 0, 1, 1, 0, 0, 0, 0, 0, 0},
+                                {0.8f, 40, 1, 0.95f, 0.05f, 0, 0, 0, 0, 0}, {1.5f, 0, 1, 0.9f, 0, 0, 0, 0, 0, 0}, {0.7f, 0, 1, 1, 0.1f, 0, 0, 0, 0, 0},
+                                {2, 1, 1, 1, 0, 0, 0, 0, 0, 0},    {1, 200, 1, 0.5f, 0, 0, 0, 0, 0, 0}, {1, 1e9f, 1, 1, 0, 0, 0, 0, 0, 0},
+                                {0.1f, 5, 1, 0, 0.5f, 0, 0, 0, 0, 0}, {1, 3, 1, 1, 2, 0, 0, 0, 0, 0},   {0.9f, 0, 1, 0.999f, 0, 0, 0, 0, 0, 0}};
   for (const int64_t vocabulary : {1, 2, 47, 1000, 32000}) {
-    const int64_t rows = static_cast<int64_t>(std::size(settings)), length = 6;
+    const int64_t rows = static_cast<int64_t>(std::size(settings)), most_edits = 3;
     Tensor logits = random_f32({rows, vocabulary}, -9, 9, 3);
     for (int64_t r = 0; r < rows; r++)
       for (int64_t i = 0; i < vocabulary; i++) {
@@ -74,13 +72,23 @@ void check_sample() {
         if (r % 4 == 2 && i % 5 == 1) logit = -infinity;
         if (r == 6) logit = i % 2 == 0 ? -0.0f : 0.0f;
       }
-    Tensor params = make(DType::f32, {rows, 5}), state = make(DType::i32, {rows, 2}), history = make(DType::i32, {rows, length});
+    Tensor params = make(DType::f32, {rows, 10}), state = make(DType::i32, {rows, 2}), edit_ids = make(DType::i32, {rows, most_edits});
+    Tensor edit_values = make(DType::f32, {rows, 2 * most_edits}), limits = make(DType::f32, {rows});
+    std::vector<std::vector<Edit>> edits(static_cast<size_t>(rows));
     Tensor workspace = make(DType::i8, {3 * vocabulary * 8}), ids = make(DType::i32, {rows});
     for (int64_t r = 0; r < rows; r++) {
       memcpy(&params.at<float>(r, 0), &settings[r], sizeof settings[r]);
       const auto favourite = static_cast<int32_t>(std::max_element(&logits.at<float>(r, 0), &logits.at<float>(r, 0) + vocabulary) - &logits.at<float>(r, 0));
-      const int32_t recent[6] = {favourite, -1, uniform_int(0, static_cast<int>(vocabulary) - 1), favourite, static_cast<int32_t>(vocabulary), 0};
-      memcpy(&history.at<int32_t>(r, 0), recent, sizeof recent);
+      const auto other = static_cast<int32_t>((favourite + 1) % vocabulary);
+      auto& row_edits = edits[static_cast<size_t>(r)];
+      if (r % 3 != 0) row_edits.push_back({favourite, uniform(0.8f, 1.5f), uniform(-1, 1)});
+      if (r % 3 == 2 && other != favourite) row_edits.push_back({other, 1, r % 2 == 0 ? -infinity : 2.0f});
+      for (int64_t i = 0; i < most_edits; i++) {
+        const bool given = i < static_cast<int64_t>(row_edits.size());
+        edit_ids.at<int32_t>(r, i) = given ? row_edits[static_cast<size_t>(i)].id : -1;
+        edit_values.at<float>(r, 2 * i) = given ? row_edits[static_cast<size_t>(i)].penalty : 0;
+        edit_values.at<float>(r, 2 * i + 1) = given ? row_edits[static_cast<size_t>(i)].bias : 0;
+      }
     }
     const Tensor before = logits;
     for (int trial = 0; trial < (vocabulary > 2000 ? 3 : 20); trial++) {
@@ -88,12 +96,11 @@ void check_sample() {
         state.at<int32_t>(r, 0) = static_cast<int32_t>(generator());
         state.at<int32_t>(r, 1) = trial == 0 ? 0 : static_cast<int32_t>(generator());
       }
-      for_each_isa(ids, [&](const KernelTable& table, const Parallel& parallel) { return table.sample(ids.view, logits.view, params.view, state.view, history.view, workspace.view, parallel); },
+      for_each_isa(ids, [&](const KernelTable& table, const Parallel& parallel) { return table.sample(ids.view, logits.view, params.view, state.view, edit_ids.view, edit_values.view, limits.view, workspace.view, parallel); },
                    [&](const char* isa) {
                      for (int64_t r = 0; r < rows; r++) {
                        const float* row = &logits.at<float>(r, 0);
-                       const int32_t* recent = &history.at<int32_t>(r, 0);
-                       const int32_t expected = expected_sample({row, row + vocabulary}, settings[r], {recent, recent + length}, static_cast<uint32_t>(state.at<int32_t>(r, 0)),
+                       const int32_t expected = expected_sample({row, row + vocabulary}, settings[r], edits[static_cast<size_t>(r)], static_cast<uint32_t>(state.at<int32_t>(r, 0)),
                                                                 static_cast<uint32_t>(state.at<int32_t>(r, 1)));
                        check(ids.as<int32_t>()[r] == expected, "%s: row %d of %d: token %d, expected %d", isa, int(r), int(vocabulary), ids.as<int32_t>()[r], expected);
                      }
@@ -103,10 +110,11 @@ void check_sample() {
   }
 
   // NaN names its row; the workspace is measured; infinity wins.
-  Tensor logits = random_f32({4, 100}), params = make(DType::f32, {4, 5}), state = make(DType::i32, {4, 2}), history = make(DType::i32, {4, 0});
+  Tensor logits = random_f32({4, 100}), params = make(DType::f32, {4, 10}), state = make(DType::i32, {4, 2});
+  Tensor edit_ids = make(DType::i32, {4, 0}), edit_values = make(DType::f32, {4, 0}), limits = make(DType::f32, {4});
   Tensor workspace = make(DType::i8, {3 * 800}), ids = make(DType::i32, {4});
   for (int64_t r = 0; r < 4; r++) memcpy(&params.at<float>(r, 0), &settings[r], sizeof settings[r]);
-  const auto run = [&](const KernelTable& table, const Parallel& parallel) { return table.sample(ids.view, logits.view, params.view, state.view, history.view, workspace.view, parallel); };
+  const auto run = [&](const KernelTable& table, const Parallel& parallel) { return table.sample(ids.view, logits.view, params.view, state.view, edit_ids.view, edit_values.view, limits.view, workspace.view, parallel); };
   logits.at<float>(3, 7) = infinity;
   for_each_isa(ids, run, [&](const char* isa) { check(ids.as<int32_t>()[3] == 7, "%s: infinity is not drawn", isa); });
   logits.at<float>(3, 99) = logits.at<float>(2, 0) = not_a_number;
