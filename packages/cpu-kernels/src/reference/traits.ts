@@ -2,12 +2,13 @@ import { type BackendTraits, type DType, type OpName, opNames, type TensorInfo, 
 import { canDequantize } from "./dequantize/index.js";
 import { fileRow, numElementsOf, sliceTensor } from "./slices.js";
 
-const kvDTypes: readonly DType[] = ["f32", "f16"];
+const kvDTypes: readonly DType[] = ["f32", "f16", "q8_0", "q4_0"];
 
 function supports(op: OpName, dtype: DType): boolean {
   switch (op) {
     case "embed":
     case "matmul":
+    case "expertMatmul":
       return canDequantize(dtype);
     case "storeKv":
     case "attention":

@@ -1,8 +1,8 @@
 import { floatsOf, integersOf, valuesOf } from "../tensor-view.js";
 import { checkIndex, type Kernel } from "./kernel.js";
 
-/** out[t] = table[tokenIds[t]], exactly the dequantised row. */
-export const embed: Kernel<"embed"> = ({ out, table, tokenIds }) => {
+/** out[t] = scale · table[tokenIds[t]], rounded to f32 once; scale 1 gives exactly the dequantised row. */
+export const embed: Kernel<"embed"> = ({ out, table, tokenIds, scale }) => {
   const [numTokens, hiddenSize] = out.shape as [number, number];
   const ids = integersOf(tokenIds);
   const rows = valuesOf(table);
@@ -11,6 +11,7 @@ export const embed: Kernel<"embed"> = ({ out, table, tokenIds }) => {
     const id = ids[t * tokenIds.rowStride]!;
     checkIndex(`tokenIds[${t}]`, id, table.shape[0]!);
     const first = id * table.rowStride;
-    target.set(rows.subarray(first, first + hiddenSize), t * out.rowStride);
+    const at = t * out.rowStride;
+    for (let i = 0; i < hiddenSize; i++) target[at + i] = scale * rows[first + i]!;
   }
 };

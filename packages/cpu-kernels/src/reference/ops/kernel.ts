@@ -1,5 +1,5 @@
 import type { CommandOf, OpName, Tensor } from "@thermocline/spec";
-import { KernelFault, type TensorView } from "../tensor-view.js";
+import { integersOf, KernelFault, type TensorView } from "../tensor-view.js";
 
 /** Fields of a command with its tensors resolved. */
 export type Operands<O extends OpName> = {
@@ -16,4 +16,26 @@ export type Kernel<O extends OpName> = (operands: Operands<O>) => void | Generat
 /** @throws KernelFault unless 0 <= value < limit. */
 export function checkIndex(what: string, value: number, limit: number): void {
   if (value < 0 || value >= limit) throw new KernelFault(`${what} is ${value}, outside 0 … ${limit - 1}`);
+}
+
+/**
+ * First and end row of each sequence among the `numRows` rows of operand `rowsField`.
+ * @throws KernelFault where they descend or leave the operand.
+ */
+export function checkQueryStarts(
+  queryStarts: TensorView,
+  numSequences: number,
+  numRows: number,
+  rowsField: string,
+): readonly (readonly [firstRow: number, endRow: number])[] {
+  const starts = integersOf(queryStarts);
+  if (queryStarts.shape[0]! < numSequences + 1)
+    throw new KernelFault(`queryStarts has ${queryStarts.shape[0]} entries for ${numSequences} sequences`);
+  return Array.from({ length: numSequences }, (_, sequence) => {
+    const firstRow = starts[sequence * queryStarts.rowStride]!;
+    const endRow = starts[(sequence + 1) * queryStarts.rowStride]!;
+    if (firstRow < 0 || endRow < firstRow || endRow > numRows)
+      throw new KernelFault(`queryStarts[${sequence}] and the next are ${firstRow} and ${endRow}; ${rowsField} has ${numRows} rows`);
+    return [firstRow, endRow] as const;
+  });
 }

@@ -3,9 +3,9 @@ import type { Kernel } from "./kernel.js";
 
 /**
  * Rotates pair i of every head by p · theta^(-2i / dims) / frequencyFactors[i]. Pairs are (2i, 2i + 1) for "normal", (i, i + dims / 2)
- * for "neox". Angle, sine and cosine in double precision: an angle in f32 would be off by 0.03 at position 10^6.
+ * for "neox". Sine and cosine are multiplied by `magnitude`. All in double precision: an angle in f32 would be off by 0.03 at position 10^6.
  */
-export const rope: Kernel<"rope"> = ({ q, k, positions, frequencyFactors, theta, dims, mode }) => {
+export const rope: Kernel<"rope"> = ({ q, k, positions, frequencyFactors, theta, magnitude, dims, mode }) => {
   const numPairs = dims / 2;
   const factors = frequencyFactors && valuesOf(frequencyFactors);
   const frequencies = Float64Array.from({ length: numPairs }, (_, i) => theta ** ((-2 * i) / dims) / (factors?.[i] ?? 1));
@@ -15,8 +15,8 @@ export const rope: Kernel<"rope"> = ({ q, k, positions, frequencyFactors, theta,
   for (let t = 0; t < q.shape[0]!; t++) {
     const position = tokenPositions[t * positions.rowStride]!;
     for (let i = 0; i < numPairs; i++) {
-      cosines[i] = Math.cos(position * frequencies[i]!);
-      sines[i] = Math.sin(position * frequencies[i]!);
+      cosines[i] = magnitude * Math.cos(position * frequencies[i]!);
+      sines[i] = magnitude * Math.sin(position * frequencies[i]!);
     }
     for (const heads of [q, k]) rotateToken(heads, t, cosines, sines, mode === "normal");
   }
