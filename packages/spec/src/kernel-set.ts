@@ -89,17 +89,21 @@ export interface KernelSet {
   /** out = cap · tanh(x / cap). `x` may be `out`. */
   softcap(out: Tensor, x: Tensor, cap: number): void;
   /**
-   * tokenIds [R] from logits [R, V], which stay as they are. In order, each step on what the one before has left:
+   * tokenIds [R] from logits [R, V], which stay as they are. NaN, in them or after an edit, is a fault. In order, each step on what the one
+   * before has left:
    * 1. `edits`. Then temperature 0: the largest logit, the lowest id on ties, is the token.
    * 2. Candidates: all tokens, logit descending, lowest id first on ties. Where the first logit is infinite no probabilities exist and it is
-   *    the token. Probabilities are softmax over the candidates that are left, summed in their order, in double precision.
-   * 3. mirostatTau > 0 (mirostat 2; Basu et al. 2021): probabilities at `temperature`; those with -log2(p) above the row's surprise limit
-   *    go, the first stays. After the draw, with p' the token's share of those left: limit -= mirostatEta · (-log2(p') - mirostatTau).
-   *    Steps 4 and 5 are left out.
-   * 4. topNSigma > 0: logits below max - topNSigma · σ go, σ² the variance (over n) of the finite logits (Tang et al. 2024).
+   *    the token. Probabilities are p = e / Σe with e = exp(l - l_first) over the candidates that are left, summed in their order, in double
+   *    precision; l_first is the logit of the first that is left.
+   * 3. mirostatTau > 0 (mirostat 2; Basu et al. 2021): p with e = exp((l - l_first) / temperature); those with -log2(p) above the row's
+   *    surprise limit go, the first stays. After the draw, with p' the token's share of those left, the limit becomes
+   *    f32(limit - mirostatEta · (-log2(p') - mirostatTau)). Steps 4 and 5 are left out. Where no draw is made (1, 2) the limit stays.
+   * 4. topNSigma > 0: logits below max - topNSigma · σ go, σ² the mean square distance of the finite logits from their mean, both summed by
+   *    ascending id (Tang et al. 2024).
    *    topK > 0: the first k stay. typicalP < 1: in ascending order of |-ln(p) - entropy|, ties in candidate order, those after the first
-   *    whose running sum of p exceeds typicalP go (Meister et al. 2022). topP < 1: the shortest prefix stays whose sum reaches topP.
-   *    minP > 0: those with p below minP of the first's go.
+   *    whose running sum of p exceeds typicalP go (Meister et al. 2022); -ln(p) = ln(Σe) - (l - l_first), entropy = Σ p · -ln(p) in candidate
+   *    order, where p = 0 adds nothing. Those that stay keep candidate order.
+   *    topP < 1: the shortest prefix stays whose sum of p reaches topP. minP > 0: those with e below minP go.
    *    xtcProbability > uniformOf(seed, draw, 1): of the candidates with p >= xtcThreshold all but the last go.
    * 5. At least the first candidate of each step stays; typicalP may drop the most likely one.
    * 6. The draw at `temperature`: the first candidate whose running sum of exp((l - l_first) / temperature) exceeds
