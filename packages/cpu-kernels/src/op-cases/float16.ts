@@ -28,3 +28,11 @@ export function float16Bits(value: number): number {
   const exponent = Math.floor(Math.log2(magnitude));
   return sign | ((exponent + 15) << 10) | (magnitude / 2 ** (exponent - 10) - 1024);
 }
+
+/** The value of a pattern that is neither infinite nor NaN. */
+export function valueOfFloat16Bits(bits: number): number {
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  const magnitude = exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25);
+  return bits & 0x8000 ? -magnitude : magnitude;
+}

@@ -119,7 +119,8 @@ const withoutTopChoices =
   (threshold: number): Step =>
   (candidates, narrow) => {
     const probabilities = softmax(candidates);
-    for (const p of probabilities) narrow(Math.abs(p - threshold));
+    // Every p is at least 0, whatever the rounding.
+    if (threshold > 0) for (const p of probabilities) narrow(Math.abs(p - threshold));
     return candidates.slice(Math.max(0, probabilities.filter((p) => p >= threshold).length - 1));
   };
 

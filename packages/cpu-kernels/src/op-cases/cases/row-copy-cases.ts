@@ -2,13 +2,21 @@
 import { type DType, dtypes } from "@thermocline/spec";
 import { batchSizes, blank, invarianceSteps, maxBatchSize, pickRows } from "../batch-invariance.js";
 import { expectClose, expectSameBits } from "../comparison.js";
+import { gamma } from "../error-bounds.js";
 import { float16Bits, roundToFloat16 } from "../float16.js";
 import type { OpCase, OpStep, PlainArray } from "../op-case.js";
 import { Random } from "../random.js";
-import { makeWeight, type WeightDType, weightDTypes } from "../weight-data.js";
+import { makeWeight, weightDTypes } from "../weight-data.js";
 
-/** out[t] is the dequantised row, which f32 holds exactly or rounded once. */
-function embedPlan(dtype: WeightDType, vocabSize: number, hiddenSize: number, invariance: boolean) {
+interface EmbedShape {
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  /** Absent: not given to the op. */
+  readonly scale?: number;
+}
+
+/** out[t] is the dequantised row to the bit, or that times a scale: the scale and the product are rounded. */
+function embedPlan(dtype: DType, { vocabSize, hiddenSize, scale }: EmbedShape, invariance: boolean) {
   const random = new Random(vocabSize + hiddenSize);
   const table = makeWeight(random, dtype, [vocabSize, hiddenSize]);
   const tokenIds = random.integers(maxBatchSize, 0, vocabSize - 1);
@@ -19,9 +27,17 @@ function embedPlan(dtype: WeightDType, vocabSize: number, hiddenSize: number, in
   });
   const check = (size: number) => (outputs: Readonly<Record<string, PlainArray>>) => {
     const expected = new Float64Array(maxBatchSize * hiddenSize).fill(Number.NaN);
-    for (let t = 0; t < size; t++)
-      expected.set(table.values.subarray(tokenIds[t]! * hiddenSize, (tokenIds[t]! + 1) * hiddenSize).map(Math.fround), t * hiddenSize);
-    expectClose("out", outputs.out!, expected, new Float64Array(expected.length));
+    for (let t = 0; t < size; t++) {
+      const row = table.values.subarray(tokenIds[t]! * hiddenSize, (tokenIds[t]! + 1) * hiddenSize);
+      expected.set(scale === undefined ? row : row.map((value) => value * scale), t * hiddenSize);
+    }
+    const relative = scale === undefined ? 0 : gamma(2);
+    expectClose(
+      "out",
+      outputs.out!,
+      expected,
+      expected.map((value) => relative * Math.abs(value)),
+    );
   };
   const faults = [-1, vocabSize].map(
     (id): OpStep => ({ bindings: { numTokens: 2 }, write: { tokenIds: Int32Array.of(0, id) }, faultDetail: `${id}` }),
@@ -32,32 +48,32 @@ function embedPlan(dtype: WeightDType, vocabSize: number, hiddenSize: number, in
     outputs: ["out"],
     views: { out: { array: "out", shape: ["numTokens", hiddenSize] }, tokenIds: { array: "tokenIds", shape: ["numTokens"] } },
     weights: { table },
-    record: (encoder, { out, table: rows, tokenIds: ids }) => encoder.embed(out!, rows!, ids!),
+    record: (encoder, { out, table: rows, tokenIds: ids }) => encoder.embed(out!, rows!, ids!, ...(scale === undefined ? [] : [scale])),
     steps: invariance
       ? invarianceSteps(maxBatchSize, stepOf, (outputs, place) => [outputs.out!.subarray(place * hiddenSize, (place + 1) * hiddenSize)])
       : [...plain, ...faults, plain[1]!],
   } satisfies ReturnType<OpCase["plan"]>;
 }
 
-function embedCases(dtype: WeightDType): OpCase[] {
+function embedCases(dtype: DType): OpCase[] {
   const { blockSize } = dtypes[dtype];
   const whole = (columns: number) => Math.ceil(columns / blockSize) * blockSize;
-  const shapes = [
-    [1, whole(1)],
-    [17, whole(33)],
-    [100, whole(96)],
-  ] as const;
-  const cases = shapes.map(([vocabSize, hiddenSize]) => ({
-    name: `embed ${dtype} [${vocabSize}, ${hiddenSize}], ids outside are faults`,
+  const shapes: readonly EmbedShape[] = [
+    { vocabSize: 1, hiddenSize: whole(1) },
+    { vocabSize: 17, hiddenSize: whole(33) },
+    { vocabSize: 40, hiddenSize: whole(96), scale: Math.sqrt(2304) / 7 },
+  ];
+  const cases = shapes.map((shape) => ({
+    name: `embed ${dtype} [${shape.vocabSize}, ${shape.hiddenSize}]${shape.scale === undefined ? "" : ", scaled"}, ids outside are faults`,
     op: "embed" as const,
     dtype,
-    plan: () => embedPlan(dtype, vocabSize, hiddenSize, false),
+    plan: () => embedPlan(dtype, shape, false),
   }));
   const invariance = {
     name: `embed ${dtype}, batch-invariant`,
     op: "embed" as const,
     dtype,
-    plan: () => embedPlan(dtype, 50, whole(96), true),
+    plan: () => embedPlan(dtype, { vocabSize: 20, hiddenSize: whole(48), scale: 0.3 }, true),
   };
   return [...cases, invariance];
 }
