@@ -1,6 +1,7 @@
 /** What an engine is made from, and the limits of its steps that follow. */
 import {
   type Backend,
+  type DType,
   InvalidRequestError,
   type MemoryLedger,
   type ModelConfig,
@@ -9,6 +10,7 @@ import {
   type Tokenizer,
 } from "@thermocline/spec";
 import type { StepLimits } from "./graph/step-limits.js";
+import { kvGroupsOf } from "./kv-cache/kv-groups.js";
 import type { LoadProgress } from "./model-memory.js";
 import type { RunnerOptions } from "./model-runner.js";
 
@@ -32,8 +34,15 @@ export interface EngineOptions {
   readonly maxSequences?: number;
   /** Tokens in one step: the prefill chunk. Default 256. */
   readonly maxBatchTokens?: number;
-  /** Tokens that the KV cache holds over all sequences; default: `contextLength` for each of `maxSequences`. */
+  /** Tokens that the KV cache holds over all sequences, in layers that see all of the context; default: `contextLength` for each of `maxSequences`. */
   readonly kvCacheTokens?: number;
+  /** Storage of keys and of values: one of the device's `kvDTypes`; default: its first. */
+  readonly keyCacheDType?: DType;
+  readonly valueCacheDType?: DType;
+  /** Keep what was computed of earlier requests, while memory for it is left, for later ones that begin in the same way. Default true. */
+  readonly prefixCache?: boolean;
+  /** Positions whose logits `score` gets from one step; they take memory for as many rows of the vocabulary. Absent: nothing can be scored. */
+  readonly maxScoredTokens?: number;
   /** Most likely tokens that a request may ask log-probabilities of. Default 20. */
   readonly maxLogprobs?: number;
   /**
@@ -59,7 +68,7 @@ export interface EngineDiagnostics extends RunnerOptions {
 /** @throws InvalidRequestError for an option that is no positive whole number, or a context longer than the model was trained for. */
 export function stepLimitsOf(options: EngineOptions, config: ModelConfig): StepLimits {
   const whole = (
-    name: "contextLength" | "maxSequences" | "maxBatchTokens" | "kvCacheTokens" | "maxLogprobs" | "maxLogitEdits",
+    name: "contextLength" | "maxSequences" | "maxBatchTokens" | "kvCacheTokens" | "maxLogprobs" | "maxLogitEdits" | "maxScoredTokens",
     fallback: number,
   ) => {
     const value = options[name] ?? fallback;
@@ -85,13 +94,19 @@ export function stepLimitsOf(options: EngineOptions, config: ModelConfig): StepL
   );
   const maxLogitEdits = Math.min(whole("maxLogitEdits", defaultMaxLogitEdits), config.vocabSize);
   const logprobColumns = Math.min(whole("maxLogprobs", defaultMaxLogprobs), config.vocabSize) + 1;
+  const maxScoredTokens = options.maxScoredTokens === undefined ? 0 : Math.min(whole("maxScoredTokens", 1), maxBatchTokens, contextLength);
+  const { keyCacheDType, valueCacheDType } = options;
   return {
     maxBatchTokens,
     maxSequences,
+    maxOutputRows: maxSequences,
+    maxScoredTokens,
     contextLength,
     blockSize: kvBlockSize,
-    numBlocks,
+    kvGroups: kvGroupsOf(config, { blockSize: kvBlockSize, maxBatchTokens, maxSequences, maxBlocksPerSequence, numBlocks }),
     maxBlocksPerSequence,
+    ...(keyCacheDType === undefined ? {} : { keyCacheDType }),
+    ...(valueCacheDType === undefined ? {} : { valueCacheDType }),
     maxLogitEdits,
     logprobColumns,
   };

@@ -9,26 +9,31 @@ import {
   type GenerateEvent,
   type GenerateRequest,
   InvalidRequestError,
+  type KvCacheStatistics,
   type MemoryClass,
   type MemoryLedger,
   type ModelConfig,
   type PositionLogits,
+  type ScoreRequest,
   ThermoclineError,
   type Tokenizer,
 } from "@thermocline/spec";
 import { readModelConfig } from "./config/model-config.js";
 import { type EngineOptions, stepLimitsOf } from "./engine-options.js";
 import { Generation } from "./generation.js";
-import { draftModelGraph } from "./graph/model-graph.js";
+import { draftModelGraph, type KvCacheBlock } from "./graph/model-graph.js";
 import type { StepLimits } from "./graph/step-limits.js";
-import { BlockAllocator } from "./kv-cache/block-allocator.js";
+import { KvCache } from "./kv-cache/kv-cache.js";
 import { ModelMemory } from "./model-memory.js";
-import { ModelRunner } from "./model-runner.js";
+import { ModelRunner, type StepResult } from "./model-runner.js";
 import { listOffloadUnits, placeOnOneDevice } from "./offload-units.js";
 import { checkPlacement } from "./placement.js";
-import { checkedLogprobs, checkedSampling, checkedTokenIds } from "./request-checks.js";
+import { checkedLogitBias, checkedLogprobs, checkedMinTokens, checkedSampling, checkedTokenIds, checkScoring } from "./request-checks.js";
+import { createSamplingPipeline } from "./sampling/sampling-pipeline.js";
+import { VocabularyTexts } from "./sampling/vocabulary-texts.js";
 import { type Batch, Scheduler } from "./scheduling/scheduler.js";
 import { Sequence } from "./scheduling/sequence.js";
+import { Scoring } from "./scoring.js";
 import { createTokenizer } from "./tokenizer/index.js";
 
 export interface LoadedEngine extends Engine {
@@ -62,7 +67,7 @@ export async function createEngine(options: EngineOptions): Promise<LoadedEngine
     await memory.load(source, options);
     const runner = new ModelRunner(graph, memory, backends, limits, options.diagnostics);
     const used = [...graph.devices.keys()].map((device) => backends.get(device)!);
-    return new ModelEngine(config, limits, memory, runner, used, ledger, options);
+    return new ModelEngine(config, limits, graph.kvCacheBlocks, memory, runner, used, ledger, options);
   } catch (error) {
     memory[Symbol.dispose]();
     throw error;
@@ -72,27 +77,35 @@ export async function createEngine(options: EngineOptions): Promise<LoadedEngine
 class ModelEngine implements LoadedEngine {
   readonly tokenizer: Tokenizer | undefined;
   readonly #tokenizerError: unknown;
+  readonly #addBos: boolean;
+  readonly #texts: VocabularyTexts;
+  readonly #kvCache: KvCache;
   readonly #scheduler: Scheduler;
   readonly #generations = new Map<Sequence, Generation>();
+  /** In order of arrival. */
+  readonly #scorings = new Set<Scoring>();
   #running: Promise<void> | undefined;
-  #batch: Batch = [];
+  /** Whom the step that runs is for. */
+  #servedNow: readonly (Generation | Scoring)[] = [];
   #nextSequenceId = 0;
   #disposal: Promise<void> | undefined;
 
   constructor(
     readonly config: ModelConfig,
     private readonly limits: StepLimits,
+    private readonly kvCacheBlocks: readonly KvCacheBlock[],
     private readonly modelMemory: ModelMemory,
     private readonly runner: ModelRunner,
     private readonly backends: readonly Backend[],
     private readonly ledger: MemoryLedger,
     options: EngineOptions,
   ) {
-    const order = options.diagnostics?.blockOrder?.(limits.numBlocks);
-    this.#scheduler = new Scheduler(
-      limits,
-      order === undefined ? new BlockAllocator(limits.numBlocks) : new BlockAllocator(limits.numBlocks, order),
-    );
+    const { blockOrder } = options.diagnostics ?? {};
+    this.#kvCache = new KvCache(limits, {
+      prefixCache: options.prefixCache ?? true,
+      ...(blockOrder === undefined ? {} : { blockOrder }),
+    });
+    this.#scheduler = new Scheduler(limits, this.#kvCache);
     try {
       this.tokenizer =
         options.tokenizer ?? (options.source.vocabulary === undefined ? undefined : createTokenizer(options.source.vocabulary));
@@ -102,9 +115,8 @@ class ModelEngine implements LoadedEngine {
       this.#tokenizerError = error;
     }
     this.#addBos = options.source.vocabulary?.addBos ?? false;
+    this.#texts = new VocabularyTexts(this.tokenizer);
   }
-
-  readonly #addBos: boolean;
 
   get contextLength(): number {
     return this.limits.contextLength;
@@ -115,20 +127,38 @@ class ModelEngine implements LoadedEngine {
     options: { readonly signal?: AbortSignal } = {},
   ): AsyncGenerator<GenerateEvent, void, undefined> {
     const { signal } = options;
-    const generation = this.#start(request);
-    const abort = () => this.#abort(generation);
+    const generation = this.#startGeneration(request);
+    const abort = () => {
+      generation.end("abort");
+      this.#leaveUnwantedStep();
+    };
     if (signal?.aborted) abort();
     else signal?.addEventListener("abort", abort, { once: true });
     try {
       yield* generation.events();
     } finally {
       signal?.removeEventListener("abort", abort);
-      this.#abort(generation);
+      abort();
     }
   }
 
-  score(): AsyncIterable<PositionLogits> {
-    throw new InvalidRequestError("maxScoredTokens", undefined, "was not given", "make the engine with maxScoredTokens");
+  async *score(request: ScoreRequest, options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<PositionLogits, void, undefined> {
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const scoring = this.#startScoring(request);
+    const abort = () => {
+      scoring.fail(signal?.reason);
+      this.#leaveUnwantedStep();
+    };
+    signal?.addEventListener("abort", abort, { once: true });
+    try {
+      yield* scoring.positions(() => this.#wake());
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      scoring.end();
+      this.#leaveUnwantedStep();
+      this.#wake();
+    }
   }
 
   memory(): readonly DeviceMemoryReport[] {
@@ -147,7 +177,7 @@ class ModelEngine implements LoadedEngine {
     return {
       steps: this.runner.steps,
       awaits: this.runner.awaits,
-      kvCaches: [],
+      kvCaches: this.#kvCacheStatistics(),
       crossings: Object.fromEntries(this.backends.map((backend) => [backend.device.id, backend.statistics().crossings])),
       ...(shorterLegMs > 0 ? { overlap: { overlappedMs, shorterLegMs } } : {}),
     };
@@ -160,15 +190,16 @@ class ModelEngine implements LoadedEngine {
 
   async #dispose(): Promise<void> {
     for (const generation of this.#generations.values()) generation.end("abort");
+    for (const scoring of this.#scorings) scoring.fail(disposedError());
     this.runner.cancel();
     await this.#running;
     this.runner[Symbol.dispose]();
     this.modelMemory[Symbol.dispose]();
   }
 
-  #start(request: GenerateRequest): Generation {
+  #startGeneration(request: GenerateRequest): Generation {
     const startedAtMs = performance.now();
-    if (this.#disposal !== undefined) throw new InvalidRequestError("engine", "disposed", "was disposed", "open the model again");
+    if (this.#disposal !== undefined) throw disposedError();
     const promptTokenIds = this.#promptTokenIds(request.prompt);
     const { contextLength } = this.limits;
     if (promptTokenIds.length >= contextLength) {
@@ -183,9 +214,20 @@ class ModelEngine implements LoadedEngine {
       request.forcedTokenIds === undefined ? undefined : checkedTokenIds("forcedTokenIds", request.forcedTokenIds, this.config.vocabSize);
     const wanted = forcedTokenIds?.length ?? request.maxTokens ?? Number.POSITIVE_INFINITY;
     if (!(wanted >= 1)) throw new InvalidRequestError("maxTokens", request.maxTokens, `is ${wanted}`, "ask for at least 1 token");
+    const sampling = checkedSampling(request.sampling);
+    const { vocabSize } = this.config;
+    const logitRules = createSamplingPipeline({
+      sampling,
+      logitBias: checkedLogitBias(request.logitBias, vocabSize),
+      minTokens: checkedMinTokens(request.minTokens, request.maxTokens),
+      texts: this.#texts,
+      vocabSize,
+      maxLogitEdits: this.limits.maxLogitEdits,
+    });
     const sequence = new Sequence(this.#nextSequenceId++, {
       promptTokenIds,
-      sampling: checkedSampling(request.sampling),
+      sampling,
+      logitRules,
       maxTokens: Math.min(Math.floor(wanted), contextLength - promptTokenIds.length),
       withLogprobs: request.logprobs !== undefined,
       ...(forcedTokenIds === undefined ? {} : { forcedTokenIds }),
@@ -200,44 +242,96 @@ class ModelEngine implements LoadedEngine {
     });
     this.#generations.set(sequence, generation);
     this.#scheduler.add(sequence);
-    this.#running ??= this.#run();
+    this.#wake();
     return generation;
   }
 
-  #abort(generation: Generation): void {
-    generation.end("abort");
-    // A step none of whose sequences is wanted any more is not worth finishing.
-    if (this.#batch.length > 0 && this.#batch.every(({ sequence }) => this.#generations.get(sequence)?.ended !== false))
-      this.runner.cancel();
+  #startScoring(request: ScoreRequest): Scoring {
+    if (this.#disposal !== undefined) throw disposedError();
+    checkScoring(request, this.limits);
+    const { tokenIds, firstPosition = 0 } = request;
+    const sequence = new Sequence(this.#nextSequenceId++, {
+      promptTokenIds: checkedTokenIds("tokenIds", tokenIds, this.config.vocabSize),
+      sampling: checkedSampling(),
+      maxTokens: 0,
+      withLogprobs: false,
+    });
+    const scoring = new Scoring(sequence, firstPosition, this.config.vocabSize);
+    this.#scorings.add(scoring);
+    this.#wake();
+    return scoring;
   }
 
-  /** Steps while there is work. */
+  /** A step is not worth finishing when nobody whom it serves wants it any more. */
+  #leaveUnwantedStep(): void {
+    if (this.#servedNow.length > 0 && this.#servedNow.every(({ ended }) => ended)) this.runner.cancel();
+  }
+
+  #wake(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Steps while there is work; where texts are scored beside generations, the two take turns. */
   async #run(): Promise<void> {
     // Requests that start in the same turn share their first step.
     await Promise.resolve();
-    for (;;) {
+    for (let scoringFirst = false; ; scoringFirst = !scoringFirst) {
       this.#removeEnded();
-      const batch = this.#scheduler.schedule();
-      if (batch === undefined) break;
-      this.#batch = batch;
-      try {
-        const { outcome, tokenIds, logprobs } = await this.runner.run(batch);
-        if (outcome === "completed") this.#commit(batch, tokenIds, logprobs);
-      } catch (error) {
-        for (const { sequence } of batch) this.#generations.get(sequence)?.fail(error);
-      }
-      this.#batch = [];
+      const stepped = scoringFirst
+        ? (await this.#stepScoring()) || (await this.#stepGenerations())
+        : (await this.#stepGenerations()) || (await this.#stepScoring());
+      if (!stepped) break;
     }
     this.#running = undefined;
   }
 
-  #commit(batch: Batch, sampledTokenIds: readonly number[], logprobs: Awaited<ReturnType<ModelRunner["run"]>>["logprobs"]): void {
+  /** False where there is nothing to generate. */
+  async #stepGenerations(): Promise<boolean> {
+    const batch = this.#scheduler.schedule();
+    if (batch === undefined) return false;
+    await this.#serve(
+      batch.map(({ sequence }) => this.#generations.get(sequence)!),
+      async () => {
+        const result = await this.runner.run(batch);
+        if (result.outcome === "completed") this.#commit(batch, result);
+      },
+    );
+    return true;
+  }
+
+  /** False where nothing is to be scored, or logits of the last step have yet to be taken. */
+  async #stepScoring(): Promise<boolean> {
+    const scorings = [...this.#scorings];
+    const scoring = scorings.find(({ isComputed }) => !isComputed);
+    if (scoring === undefined || scorings.some(({ holdsRows }) => holdsRows)) return false;
+    const step = this.#scheduler.scheduleScoring(scoring.sequence, scoring.nextPosition);
+    if (step === undefined) return false;
+    await this.#serve([scoring], async () => {
+      if ((await this.runner.runScoring(step)) !== "completed") return;
+      this.#scheduler.commitScoring(step);
+      scoring.accept(step, this.runner.scoredLogits);
+    });
+    return true;
+  }
+
+  async #serve(served: readonly (Generation | Scoring)[], step: () => Promise<void>): Promise<void> {
+    this.#servedNow = served;
+    try {
+      await step();
+    } catch (error) {
+      for (const one of served) one.fail(error);
+    }
+    this.#servedNow = [];
+  }
+
+  #commit(batch: Batch, { tokenIds: sampledTokenIds, logprobs, surpriseLimits }: StepResult): void {
     const sampled = batch.filter((entry) => entry.sampled);
     const tokenIds = sampled.map(
       ({ sequence }, row) => sequence.options.forcedTokenIds?.[sequence.numGeneratedTokens] ?? sampledTokenIds[row]!,
     );
     this.#scheduler.commit(batch, tokenIds);
     sampled.forEach(({ sequence }, row) => {
+      sequence.surpriseLimit = surpriseLimits[row]!;
       const generation = this.#generations.get(sequence);
       if (generation?.ended === false) generation.accept(tokenIds[row]!, logprobs?.[row]);
     });
@@ -249,6 +343,21 @@ class ModelEngine implements LoadedEngine {
       this.#generations.delete(sequence);
       this.#scheduler.remove(sequence);
     }
+    for (const scoring of this.#scorings) {
+      if (!scoring.ended && !scoring.isComputed) continue;
+      // Its logits, where some are left to be taken, lie in memory of their own.
+      this.#scheduler.remove(scoring.sequence);
+      if (scoring.ended) this.#scorings.delete(scoring);
+    }
+  }
+
+  #kvCacheStatistics(): readonly KvCacheStatistics[] {
+    return this.limits.kvGroups.map(({ numBlocks, ...group }, index) => {
+      const caches = this.kvCacheBlocks.filter(({ layer }) => group.layers.includes(layer));
+      const { numInUse: blocksInUse, numCached: blocksCached } = this.#kvCache.pools[index]!;
+      const byteLength = caches.reduce((sum, { keyByteLength, valueByteLength }) => sum + keyByteLength + valueByteLength, 0);
+      return { ...group, blockByteLength: byteLength / numBlocks, numBlocks, blocksInUse, blocksCached };
+    });
   }
 
   #promptTokenIds(prompt: GenerateRequest["prompt"]): readonly number[] {
@@ -271,3 +380,5 @@ class ModelEngine implements LoadedEngine {
     return checkedTokenIds("prompt", tokenIds, this.config.vocabSize);
   }
 }
+
+const disposedError = () => new InvalidRequestError("engine", "disposed", "was disposed", "open the model again");

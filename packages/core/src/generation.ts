@@ -74,7 +74,7 @@ export class Generation {
       reason,
       usage: {
         promptTokens: this.sequence.numPromptTokens,
-        cachedPromptTokens: 0,
+        cachedPromptTokens: this.sequence.numCachedPromptTokens ?? 0,
         completionTokens: this.#completionTokens,
         timeToFirstTokenMs: firstTokenAtMs - startedAtMs,
         decodeMs: Math.max(0, this.#lastTokenAtMs - firstTokenAtMs),

@@ -19,7 +19,7 @@ export class ModelMemory implements Disposable {
   readonly reservations: readonly MemoryReservation[];
   readonly #buffers: DeviceBuffer[] = [];
   readonly #weights = new Map<string, { buffer: DeviceBuffer; byteOffset: number }>();
-  readonly #kvCaches = new Map<string, { buffer: DeviceBuffer; keyByteLength: number }>();
+  readonly #kvCaches = new Map<string, { buffer: DeviceBuffer; valueByteOffset: number }>();
   readonly #arenas = new Map<DeviceId, DeviceBuffer>();
   readonly #hostViews = new Map<DeviceId, DeviceBuffer>();
   readonly host: HostMemory;
@@ -55,9 +55,9 @@ export class ModelMemory implements Disposable {
       const buffer = keep(this.#backend(device).allocate(take("weights", device, unit)));
       for (const { use, byteOffset } of weights) this.#weights.set(use.key, { buffer, byteOffset });
     }
-    for (const { device, layer, keyByteLength } of this.graph.kvCacheBlocks) {
+    for (const { device, layer, valueByteOffset } of this.graph.kvCacheBlocks) {
       const buffer = keep(this.#backend(device).allocate(take("kv-cache", device, `layer ${layer}`)));
-      this.#kvCaches.set(`${device} ${layer}`, { buffer, keyByteLength });
+      this.#kvCaches.set(`${device} ${layer}`, { buffer, valueByteOffset });
     }
     for (const device of this.graph.devices.keys()) {
       this.#arenas.set(device, keep(this.#backend(device).allocate(take("activations", device))));
@@ -77,8 +77,8 @@ export class ModelMemory implements Disposable {
       case "weight":
         return this.#weights.get(region.key)!;
       case "kv-cache": {
-        const { buffer, keyByteLength } = this.#kvCaches.get(`${device} ${region.layer}`)!;
-        return { buffer, byteOffset: region.part === "key" ? 0 : keyByteLength };
+        const { buffer, valueByteOffset } = this.#kvCaches.get(`${device} ${region.layer}`)!;
+        return { buffer, byteOffset: region.part === "key" ? 0 : valueByteOffset };
       }
       case "host":
         return { buffer: this.#hostViews.get(device)!, byteOffset: this.host.layout.offsetOf(region.region) };
@@ -120,10 +120,10 @@ export class ModelMemory implements Disposable {
 
   async #loadDevice(source: ModelSource, device: DeviceId, signal: AbortSignal, onBytes: (byteLength: number) => void): Promise<void> {
     const backend = this.#backend(device);
-    for (const { key, device: owner, dtype, shape, bytes } of this.graph.drafts.plain.constants.values()) {
+    for (const { key, device: owner, dtype, shape, bytes } of this.graph.plain.constants.values()) {
       if (owner === device) backend.write({ ...this.#weights.get(key)!, dtype, layout: "plain", shape }, bytes);
     }
-    for (const use of this.graph.drafts.plain.weights.values()) {
+    for (const use of this.graph.plain.weights.values()) {
       if (use.device !== device) continue;
       signal.throwIfAborted();
       const info = source.tensors.get(use.name)!;
@@ -139,7 +139,7 @@ export class ModelMemory implements Disposable {
 
   #totalBytes(source: ModelSource): number {
     let totalBytes = 0;
-    for (const { name, slices } of this.graph.drafts.plain.weights.values()) {
+    for (const { name, slices } of this.graph.plain.weights.values()) {
       const { range, shape } = source.tensors.get(name)!;
       const rows = slices.find((slice) => slice.axis === 0)?.ranges.reduce((sum, [, count]) => sum + count, 0) ?? shape[0]!;
       totalBytes += (range.byteLength / shape[0]!) * rows;

@@ -10,12 +10,15 @@ import {
   type TokenLogprobs,
 } from "@thermocline/spec";
 import { bindCommands } from "./graph/bind.js";
-import { type GraphVariant, graphVariants, type ModelGraph } from "./graph/model-graph.js";
+import type { GraphDraft } from "./graph/graph-draft.js";
+import type { GraphVariant, ModelGraph } from "./graph/model-graph.js";
 import type { StepLimits } from "./graph/step-limits.js";
-import { type StepTensors, viewStepTensors } from "./graph/step-tensors.js";
+import { type StepTensors, scoredLogitsRegion, viewStepTensors } from "./graph/step-tensors.js";
 import type { ModelMemory } from "./model-memory.js";
 import { OverlapMeter } from "./overlap.js";
-import type { Batch } from "./scheduling/scheduler.js";
+import { LogitEdits } from "./sampling/logit-edits.js";
+import type { Batch, ScoringStep } from "./scheduling/scheduler.js";
+import type { Sequence } from "./scheduling/sequence.js";
 
 export interface StepResult {
   /** "completed", or why the results were discarded. */
@@ -23,6 +26,8 @@ export interface StepResult {
   /** For each sampled sequence of the batch, in its order. */
   readonly tokenIds: readonly number[];
   readonly logprobs?: readonly TokenLogprobs[];
+  /** Mirostat's limits for the next step of each of them. */
+  readonly surpriseLimits: readonly number[];
 }
 
 export interface RunnerOptions {
@@ -35,32 +40,34 @@ export interface RunnerOptions {
 
 export class ModelRunner implements Disposable {
   readonly overlap: OverlapMeter;
-  readonly #lists: Readonly<Record<GraphVariant, ReadonlyMap<DeviceId, CommandList>>>;
+  readonly #lists: ReadonlyMap<GraphVariant, ReadonlyMap<DeviceId, CommandList>>;
   readonly #tensors: StepTensors;
+  readonly #edits: LogitEdits;
   #submissions: readonly Submission[] = [];
   #step = 0;
   #awaits = 0;
 
   constructor(
     graph: ModelGraph,
-    memory: ModelMemory,
+    private readonly memory: ModelMemory,
     private readonly backends: ReadonlyMap<DeviceId, Backend>,
     private readonly limits: StepLimits,
     private readonly options: RunnerOptions = {},
   ) {
     this.#tensors = viewStepTensors(memory.host, limits);
-    this.overlap = new OverlapMeter(graph.drafts.plain.legs);
-    const bind = (variant: GraphVariant) => {
+    this.#edits = new LogitEdits(limits.maxLogitEdits);
+    this.overlap = new OverlapMeter(graph.plain.legs);
+    const bind = (variant: GraphVariant, draft: GraphDraft) => {
       const lists = new Map<DeviceId, CommandList>();
       for (const [device, { arenas }] of graph.devices) {
-        const { commands } = graph.drafts[variant].encoders.get(device)!;
-        const arena = arenas[variant];
+        const { commands } = draft.encoders.get(device)!;
+        const arena = arenas.get(variant)!;
         const resolve = (region: Parameters<ModelMemory["resolve"]>[1]) => memory.resolve(device, region, arena.offsets);
         lists.set(device, bindCommands(commands, backends.get(device)!, arena, memory.host.counters, resolve, options));
       }
       return lists;
     };
-    this.#lists = { plain: bind("plain"), logprobs: bind("logprobs") };
+    this.#lists = new Map([...graph.drafts].map(([variant, draft]) => [variant, bind(variant, draft)]));
   }
 
   get steps(): number {
@@ -74,9 +81,29 @@ export class ModelRunner implements Disposable {
 
   /** @throws DeviceFaultError where a command failed; every device has left the step by then. */
   async run(batch: Batch): Promise<StepResult> {
-    const sampled = batch.filter((entry) => entry.sampled);
-    const variant: GraphVariant = sampled.some(({ sequence }) => sequence.options.withLogprobs) ? "logprobs" : "plain";
-    const bindings = this.#fillInputs(batch);
+    const sampled = batch.filter((entry) => entry.sampled).map(({ sequence }) => sequence);
+    const variant: GraphVariant = sampled.some(({ options }) => options.withLogprobs) ? "logprobs" : "plain";
+    const outcome = await this.#runStep(variant, this.#fillInputs(batch));
+    if (outcome !== "completed") return { outcome, tokenIds: [], surpriseLimits: [] };
+    return {
+      outcome,
+      tokenIds: Array.from(this.#tensors.sampledTokenIds.subarray(0, sampled.length)),
+      surpriseLimits: Array.from(this.#tensors.surpriseLimits.subarray(0, sampled.length)),
+      ...(variant === "logprobs" ? { logprobs: sampled.map((_, row) => this.#logprobsOf(row)) } : {}),
+    };
+  }
+
+  /** Leaves the logits in `scoredLogits`. @throws DeviceFaultError where a command failed. */
+  runScoring(step: ScoringStep): Promise<SubmissionOutcome> {
+    return this.#runStep("logits", this.#fillScoringInputs(step));
+  }
+
+  /** [maxScoredTokens, vocabSize]: the last scoring step's rows, in the order of its positions. */
+  get scoredLogits(): Float32Array {
+    return this.memory.host.float32(scoredLogitsRegion);
+  }
+
+  async #runStep(variant: GraphVariant, bindings: StepBindings): Promise<SubmissionOutcome> {
     try {
       this.#submit(variant, bindings);
     } catch (error) {
@@ -93,13 +120,8 @@ export class ModelRunner implements Disposable {
     if (failure !== undefined) throw failure.reason;
     const reports = settled.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
     const outcome = reports.find((report) => report.outcome !== "completed")?.outcome ?? "completed";
-    if (outcome !== "completed") return { outcome, tokenIds: [] };
-    if (this.options.trace) this.overlap.add([...this.#lists[variant].keys()], reports);
-    return {
-      outcome,
-      tokenIds: Array.from(this.#tensors.sampledTokenIds.subarray(0, sampled.length)),
-      ...(variant === "logprobs" ? { logprobs: sampled.map((_, row) => this.#logprobsOf(row)) } : {}),
-    };
+    if (outcome === "completed" && this.options.trace) this.overlap.add([...this.#lists.get(variant)!.keys()], reports);
+    return outcome;
   }
 
   /** Leaves the step that is running, if one is; its `run` resolves as cancelled. */
@@ -111,7 +133,7 @@ export class ModelRunner implements Disposable {
     const submissions: Submission[] = [];
     this.#submissions = submissions;
     const fault = this.options.faultOfStep?.(bindings.step);
-    for (const [device, list] of this.#lists[variant]) {
+    for (const [device, list] of this.#lists.get(variant)!) {
       const faultHere = fault?.device === device ? { faultAtCommand: fault.commandIndex % list.length } : {};
       const options = { ...(this.options.trace ? { trace: true } : {}), ...faultHere };
       submissions.push(this.backends.get(device)!.submit(list, bindings, options));
@@ -119,40 +141,69 @@ export class ModelRunner implements Disposable {
   }
 
   #fillInputs(batch: Batch): StepBindings {
-    const tensors = this.#tensors;
-    const { blockSize, maxBlocksPerSequence } = this.limits;
     let token = 0;
     let row = 0;
     let maxContextLength = 0;
     batch.forEach(({ sequence, numTokens, sampled }, index) => {
-      tensors.queryStarts[index] = token;
-      for (let position = sequence.numComputedTokens; position < sequence.numComputedTokens + numTokens; position++, token++) {
-        tensors.tokenIds[token] = sequence.tokenIds[position]!;
-        tensors.positions[token] = position;
-        tensors.slotMapping[token] = sequence.blockTable[Math.floor(position / blockSize)]! * blockSize + (position % blockSize);
-      }
-      const contextLength = sequence.numComputedTokens + numTokens;
-      tensors.contextLengths[index] = contextLength;
-      maxContextLength = Math.max(maxContextLength, contextLength);
-      const blockTable = tensors.blockTables.subarray(index * maxBlocksPerSequence, (index + 1) * maxBlocksPerSequence).fill(-1);
-      blockTable.set(sequence.blockTable);
-      if (sampled) {
-        tensors.outputRows[row] = token - 1;
-        this.#fillSampling(sequence, row++);
-      }
+      maxContextLength = Math.max(maxContextLength, this.#fillSequence(sequence, numTokens, index, token));
+      token += numTokens;
+      if (!sampled) return;
+      this.#tensors.outputRows[row] = token - 1;
+      this.#fillSampling(sequence, row++);
     });
-    tensors.queryStarts[batch.length] = token;
-    this.#step++;
-    return { step: this.#step, numTokens: token, numSequences: batch.length, numOutputRows: row, maxContextLength };
+    return this.#bindingsOf(token, batch.length, row, maxContextLength);
   }
 
-  #fillSampling({ options, numGeneratedTokens }: Batch[number]["sequence"], row: number): void {
-    samplingColumns.forEach((column, index) => {
-      this.#tensors.samplingParams[row * samplingColumns.length + index] = options.sampling[column];
+  #fillScoringInputs({ sequence, numTokens, numScored }: ScoringStep): StepBindings {
+    const maxContextLength = this.#fillSequence(sequence, numTokens, 0, 0);
+    for (let row = 0; row < numScored; row++) this.#tensors.outputRows[row] = numTokens - numScored + row;
+    return this.#bindingsOf(numTokens, 1, numScored, maxContextLength);
+  }
+
+  #bindingsOf(numTokens: number, numSequences: number, numOutputRows: number, maxContextLength: number): StepBindings {
+    this.#tensors.queryStarts[numSequences] = numTokens;
+    this.#step++;
+    return { step: this.#step, numTokens, numSequences, numOutputRows, maxContextLength };
+  }
+
+  /** The next tokens of a sequence, as the step's sequence `index`, from row `firstRow` on. Returns its context length with them. */
+  #fillSequence({ tokenIds, numComputedTokens, blocks }: Sequence, numTokens: number, index: number, firstRow: number): number {
+    const tensors = this.#tensors;
+    const { blockSize, maxBlocksPerSequence } = this.limits;
+    tensors.queryStarts[index] = firstRow;
+    for (let offset = 0; offset < numTokens; offset++) {
+      tensors.tokenIds[firstRow + offset] = tokenIds[numComputedTokens + offset]!;
+      tensors.positions[firstRow + offset] = numComputedTokens + offset;
+    }
+    tensors.kvGroups.forEach(({ slotMapping, blockTables }, group) => {
+      const table = blocks.tables[group]!;
+      for (let offset = 0; offset < numTokens; offset++) {
+        const position = numComputedTokens + offset;
+        slotMapping[firstRow + offset] = table[Math.floor(position / blockSize)]! * blockSize + (position % blockSize);
+      }
+      blockTables.set(table, index * maxBlocksPerSequence);
+      blockTables.fill(-1, index * maxBlocksPerSequence + table.length, (index + 1) * maxBlocksPerSequence);
     });
-    this.#tensors.randomState[row * 2] = options.sampling.seed;
-    this.#tensors.randomState[row * 2 + 1] = numGeneratedTokens;
-    this.#tensors.editIds[row * this.limits.maxLogitEdits] = -1;
+    tensors.contextLengths[index] = numComputedTokens + numTokens;
+    return numComputedTokens + numTokens;
+  }
+
+  #fillSampling(sequence: Sequence, row: number): void {
+    const { sampling, logitRules = [] } = sequence.options;
+    const { maxLogitEdits } = this.limits;
+    const tensors = this.#tensors;
+    samplingColumns.forEach((column, index) => {
+      tensors.samplingParams[row * samplingColumns.length + index] = sampling[column];
+    });
+    tensors.randomState[row * 2] = sampling.seed;
+    tensors.randomState[row * 2 + 1] = sequence.numGeneratedTokens;
+    tensors.surpriseLimits[row] = sequence.surpriseLimit;
+    const ids = tensors.editIds.subarray(row * maxLogitEdits, (row + 1) * maxLogitEdits);
+    ids[0] = -1;
+    if (logitRules.length === 0) return;
+    this.#edits.clear();
+    for (const rule of logitRules) rule.apply(sequence, this.#edits);
+    this.#edits.writeTo(ids, tensors.editValues.subarray(2 * row * maxLogitEdits, 2 * (row + 1) * maxLogitEdits));
   }
 
   #logprobsOf(row: number): TokenLogprobs {
@@ -164,6 +215,6 @@ export class ModelRunner implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const variant of graphVariants) for (const list of this.#lists[variant].values()) list[Symbol.dispose]();
+    for (const lists of this.#lists.values()) for (const list of lists.values()) list[Symbol.dispose]();
   }
 }

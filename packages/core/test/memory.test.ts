@@ -1,6 +1,6 @@
 /** What the plan says is what is used: the arena's highest touched byte, the ledger, two models side by side. */
 import { createReferenceBackend } from "@thermocline/cpu-kernels/reference";
-import { type DeviceBuffer, defaultSampling, type MemoryReservation } from "@thermocline/spec";
+import { type DeviceBuffer, defaultSampling, type MemoryReservation, type ModelConfig } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
 import { draftModelGraph } from "../src/graph/model-graph.js";
 import type { StepLimits } from "../src/graph/step-limits.js";
@@ -10,16 +10,18 @@ import { ModelRunner } from "../src/model-runner.js";
 import { Sequence } from "../src/scheduling/sequence.js";
 import { complete, createTestEngine, greedy, ledgerFor, openEmbeddedModel } from "./support/embedded-model.js";
 
-const limits: StepLimits = {
+const limitsFor = (config: ModelConfig): StepLimits => ({
   maxBatchTokens: 8,
   maxSequences: 1,
+  maxOutputRows: 1,
+  maxScoredTokens: 0,
   contextLength: 32,
   blockSize: 32,
-  numBlocks: 1,
   maxBlocksPerSequence: 1,
   maxLogitEdits: 8,
   logprobColumns: 4,
-};
+  kvGroups: [{ layers: config.layers.map((_, layer) => layer), numBlocks: 1 }],
+});
 
 const totals = (reservations: readonly MemoryReservation[]) =>
   reservations.reduce<Record<string, number>>((sums, { owner, class: memoryClass, byteLength }) => {
@@ -34,6 +36,7 @@ describe("the activation arena", () => {
     await using backend = createReferenceBackend();
     const device = backend.device.id;
     const config = readModelConfig(source);
+    const limits = limitsFor(config);
     const graph = draftModelGraph(
       source,
       config,
@@ -54,7 +57,7 @@ describe("the activation arena", () => {
       maxTokens: 1,
       withLogprobs: true,
     });
-    sequence.blockTable.push(0);
+    sequence.blocks.tables[0] = [0];
     const untouched = 0xa5;
     backend.write(wholeArena, new Uint8Array(arena.byteLength).fill(untouched));
     await runner.run([{ sequence, numTokens: 8, sampled: true }]);

@@ -1,7 +1,7 @@
 import { defaultSampling } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
 import type { StepLimits } from "../src/graph/step-limits.js";
-import { BlockAllocator } from "../src/kv-cache/block-allocator.js";
+import { KvCache } from "../src/kv-cache/kv-cache.js";
 import { type Batch, Scheduler } from "../src/scheduling/scheduler.js";
 import { Sequence } from "../src/scheduling/sequence.js";
 
@@ -9,9 +9,11 @@ function limitsOf(changes: Partial<StepLimits> = {}): StepLimits {
   return {
     maxBatchTokens: 16,
     maxSequences: 4,
+    maxOutputRows: 4,
+    maxScoredTokens: 0,
     contextLength: 64,
     blockSize: 4,
-    numBlocks: 16,
+    kvGroups: [{ layers: [0], numBlocks: 16 }],
     maxBlocksPerSequence: 16,
     maxLogitEdits: 8,
     logprobColumns: 3,
@@ -41,7 +43,7 @@ const shapeOf = (batch: Batch | undefined) => batch?.map(({ sequence, numTokens,
 describe("scheduler", () => {
   it("cuts a long prompt into chunks and samples only after the last", () => {
     const limits = limitsOf();
-    const scheduler = new Scheduler(limits, new BlockAllocator(limits.numBlocks));
+    const scheduler = new Scheduler(limits, new KvCache(limits, { prefixCache: false }));
     const sequence = sequenceOf(35);
     scheduler.add(sequence);
     const chunks: unknown[] = [];
@@ -61,7 +63,7 @@ describe("scheduler", () => {
 
   it("mixes decodes, which go first, with a prefill chunk that fills the step", () => {
     const limits = limitsOf();
-    const scheduler = new Scheduler(limits, new BlockAllocator(limits.numBlocks));
+    const scheduler = new Scheduler(limits, new KvCache(limits, { prefixCache: false }));
     const [long, short] = [sequenceOf(30), sequenceOf(2)];
     scheduler.add(short);
     commit(scheduler, scheduler.schedule()!);
@@ -74,7 +76,7 @@ describe("scheduler", () => {
 
   it("runs no more sequences than it may and lets the others wait in order", () => {
     const limits = limitsOf({ maxSequences: 2 });
-    const scheduler = new Scheduler(limits, new BlockAllocator(limits.numBlocks));
+    const scheduler = new Scheduler(limits, new KvCache(limits, { prefixCache: false }));
     const sequences = [sequenceOf(2), sequenceOf(2), sequenceOf(2)];
     for (const sequence of sequences) scheduler.add(sequence);
     expect(shapeOf(scheduler.schedule())?.map(([id]) => id)).toEqual([sequences[0]!.id, sequences[1]!.id]);
@@ -83,9 +85,10 @@ describe("scheduler", () => {
   });
 
   it("takes the blocks of the sequence that came last when none is free, and computes that one again", () => {
-    const limits = limitsOf({ numBlocks: 4, contextLength: 16, maxBlocksPerSequence: 4 });
-    const blocks = new BlockAllocator(limits.numBlocks);
-    const scheduler = new Scheduler(limits, blocks);
+    const limits = limitsOf({ kvGroups: [{ layers: [0], numBlocks: 4 }], contextLength: 16, maxBlocksPerSequence: 4 });
+    const cache = new KvCache(limits, { prefixCache: false });
+    const pool = cache.pools[0]!;
+    const scheduler = new Scheduler(limits, cache);
     const [first, second] = [sequenceOf(7, 9), sequenceOf(7, 9)];
     scheduler.add(first);
     scheduler.add(second);
@@ -97,7 +100,7 @@ describe("scheduler", () => {
     }
     expect(preempted).toBe(true);
     expect([first.numGeneratedTokens, second.numGeneratedTokens]).toEqual([9, 9]);
-    expect(blocks.numFree).toBe(4);
+    expect(pool.numAvailable).toBe(4);
   });
 
   it("gives no slot of the cache to two sequences, over random arrivals and removals", () => {
@@ -106,9 +109,10 @@ describe("scheduler", () => {
       state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
       return state % n;
     };
-    const limits = limitsOf({ numBlocks: 24 });
-    const blocks = new BlockAllocator(limits.numBlocks);
-    const scheduler = new Scheduler(limits, blocks);
+    const limits = limitsOf({ kvGroups: [{ layers: [0], numBlocks: 24 }] });
+    const cache = new KvCache(limits, { prefixCache: false });
+    const pool = cache.pools[0]!;
+    const scheduler = new Scheduler(limits, cache);
     const live = new Set<Sequence>();
     for (let step = 0; step < 2000; step++) {
       if (random(3) === 0 && live.size < 8) {
@@ -121,12 +125,12 @@ describe("scheduler", () => {
         expect(live.size).toBe(0);
         continue;
       }
-      const used = [...live].flatMap((sequence) => sequence.blockTable);
+      const used = [...live].flatMap((sequence) => sequence.blocks.tables[0] ?? []);
       expect(new Set(used).size).toBe(used.length);
-      expect(used.length + blocks.numFree).toBe(limits.numBlocks);
+      expect(used.length + pool.numAvailable).toBe(pool.numBlocks);
       expect(batch.reduce((sum, entry) => sum + entry.numTokens, 0)).toBeLessThanOrEqual(limits.maxBatchTokens);
       for (const { sequence, numTokens } of batch)
-        expect(sequence.blockTable.length * limits.blockSize).toBeGreaterThanOrEqual(sequence.numComputedTokens + numTokens);
+        expect(sequence.blocks.tables[0]!.length * limits.blockSize).toBeGreaterThanOrEqual(sequence.numComputedTokens + numTokens);
       commit(scheduler, batch);
       for (const sequence of live) {
         if (sequence.numGeneratedTokens < sequence.options.maxTokens && random(50) !== 0) continue;

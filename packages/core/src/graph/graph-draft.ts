@@ -11,7 +11,9 @@ import {
   type DeviceId,
   type Dim,
   type DType,
+  dtypes,
   type Encoder,
+  InvalidRequestError,
   InvalidTensorError,
   type ModelSource,
   type PlacedPart,
@@ -20,12 +22,20 @@ import {
   type Tensor,
   type TensorSlice,
   UnsupportedOpError,
+  type WorkspaceQuery,
 } from "@thermocline/spec";
 import { type ConstantUse, DraftBuffer, type WeightUse } from "./draft-buffer.js";
 import { DraftEncoder } from "./draft-encoder.js";
 import type { HostLayout } from "./host-memory.js";
 import { largestByteLength, largestDim, type StepLimits } from "./step-limits.js";
-import { type StepTensorName, stepRegion, stepTensorShapes } from "./step-tensors.js";
+import {
+  type KvStepTensorName,
+  kvStepRegion,
+  type StepTensorName,
+  scoredLogitsRegion,
+  stepRegion,
+  stepTensorShapes,
+} from "./step-tensors.js";
 
 /** The stretch of a device's list in which it runs its part of a split layer. */
 export interface SplitLeg {
@@ -37,13 +47,31 @@ export interface SplitLeg {
 export interface KvCacheUse {
   readonly device: DeviceId;
   readonly layer: number;
-  readonly dtype: DType;
-  readonly byteLength: number;
+  readonly keyByteLength: number;
+  readonly valueByteLength: number;
+}
+
+/** A tensor that changes hands; `role` tells apart those that are under way between the same two devices at once. */
+export interface NamedTensor {
+  readonly tensor: Tensor;
+  readonly role: string;
+}
+
+/** What a layer's attention reads and writes. */
+export interface LayerKvCache {
+  /** [numBlocks, numKvHeads, blockSize, headDimK] */
+  readonly keyCache: Tensor;
+  /** [numBlocks, numKvHeads, blockSize, headDimV] */
+  readonly valueCache: Tensor;
+  /** Of the layers that share blocks with this one: [numSequences, maxBlocksPerSequence] and [numTokens]. */
+  readonly blockTables: Tensor;
+  readonly slotMapping: Tensor;
 }
 
 export class GraphDraft {
   readonly weights = new Map<string, WeightUse>();
   readonly constants = new Map<string, ConstantUse>();
+  readonly leftOut = new Set<string>();
   readonly kvCaches: KvCacheUse[] = [];
   readonly activations = new Map<DeviceId, DraftBuffer[]>();
   readonly legs: SplitLeg[] = [];
@@ -101,10 +129,12 @@ export class GraphDraft {
     // Norms and biases are read as they are; matrices in whatever type the device has a kernel for.
     if (shape.length === 1 && info.dtype !== "f32") throw new InvalidTensorError(name, "f32", info.dtype);
     const traits = this.#traits(device);
-    if (shape.length === 2 && !traits.supports("matmul", info.dtype))
+    // Three dimensions are a pool of experts.
+    const op = shape.length === 3 ? "expertMatmul" : "matmul";
+    if (shape.length > 1 && !traits.supports(op, info.dtype))
       throw new UnsupportedOpError(
         device,
-        `matmul of ${name}`,
+        `${op} of ${name}`,
         info.dtype,
         "use the reference backend, which reads nearly every type, or convert the model",
       );
@@ -134,6 +164,11 @@ export class GraphDraft {
     return { buffer, byteOffset: 0, dtype, layout: "plain", shape };
   }
 
+  /** Notes that the graph knows a tensor of the file and does without it. */
+  leaveOut(name: string): void {
+    this.leftOut.add(name);
+  }
+
   hasTensor(name: string): boolean {
     return this.source.tensors.has(name);
   }
@@ -144,56 +179,109 @@ export class GraphDraft {
     return this.#hostTensor(device, stepRegion(name), dtype, shape);
   }
 
-  /** The key and value cache of a layer, [numBlocks, numKvHeads, blockSize, headDim] each. */
-  kvCache(
-    device: DeviceId,
-    layer: number,
-    numKvHeads: number,
-    headDimK: number,
-    headDimV: number,
-  ): { readonly keyCache: Tensor; readonly valueCache: Tensor } {
-    const dtype = this.#traits(device).kvDTypes[0]!;
+  /** @throws InvalidRequestError where the device has no caches of the dtype that was asked for, or a head is no whole number of its blocks. */
+  kvCache(device: DeviceId, layer: number, numKvHeads: number, headDimK: number, headDimV: number): LayerKvCache {
+    const { kvGroups, blockSize } = this.limits;
+    const group = kvGroups.findIndex(({ layers }) => layers.includes(layer));
+    assert(group >= 0, `layer ${layer} is in no group of KV blocks`);
     const cache = (part: "key" | "value", headDim: number): Tensor => {
-      const shape = [this.limits.numBlocks, numKvHeads, this.limits.blockSize, headDim];
+      const dtype = this.#kvDType(device, part, headDim);
+      const shape = [kvGroups[group]!.numBlocks, numKvHeads, blockSize, headDim];
       const buffer = new DraftBuffer(device, { kind: "kv-cache", layer, part }, largestByteLength(dtype, shape, this.limits));
-      this.kvCaches.push({ device, layer, dtype, byteLength: buffer.byteLength });
       return { buffer, byteOffset: 0, dtype, layout: "plain", shape };
     };
-    return { keyCache: cache("key", headDimK), valueCache: cache("value", headDimV) };
+    const keyCache = cache("key", headDimK);
+    const valueCache = cache("value", headDimV);
+    this.kvCaches.push({ device, layer, keyByteLength: keyCache.buffer.byteLength, valueByteLength: valueCache.buffer.byteLength });
+    const stepTensor = (name: KvStepTensorName) => {
+      const { dtype, shape } = stepTensorShapes(this.limits)[name];
+      return this.#hostTensor(device, kvStepRegion(name, group), dtype, shape);
+    };
+    return { keyCache, valueCache, blockTables: stepTensor("blockTables"), slotMapping: stepTensor("slotMapping") };
   }
 
-  /** x [rows, K] · weightᵀ, with the workspace that the device's kernel asks for. */
-  linear(device: DeviceId, x: Tensor, weight: Tensor): Tensor {
+  #kvDType(device: DeviceId, part: "key" | "value", headDim: number): DType {
+    const { kvDTypes } = this.#traits(device);
+    const parameter = `${part}CacheDType` as const;
+    const dtype = this.limits[parameter] ?? kvDTypes[0]!;
+    if (!kvDTypes.includes(dtype))
+      throw new InvalidRequestError(parameter, dtype, `is ${dtype}, which ${device} has no caches of`, `use one of ${kvDTypes.join(", ")}`);
+    const { blockSize } = dtypes[dtype];
+    if (headDim % blockSize !== 0) {
+      const fitting = kvDTypes.filter((candidate) => headDim % dtypes[candidate].blockSize === 0);
+      throw new InvalidRequestError(
+        parameter,
+        dtype,
+        `is ${dtype}, in blocks of ${blockSize}; a head of this model has ${headDim} elements`,
+        `use one of ${fitting.join(", ")}`,
+      );
+    }
+    return dtype;
+  }
+
+  /** Makes a scoring step's logits [numOutputRows, vocabSize] readable by the caller. */
+  giveLogits(logits: Tensor): void {
+    this.hostLayout.add(scoredLogitsRegion, largestByteLength(logits.dtype, logits.shape, this.limits));
+    this.#publish(logits, scoredLogitsRegion);
+  }
+
+  /** x [rows, K] · weightᵀ (+ bias), with the workspace that the device's kernel asks for. */
+  linear(device: DeviceId, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
     const out = this.activation(device, [x.shape[0]!, weight.shape[0]!]);
-    const workspace = this.workspace(device, "matmul", weight.dtype, x.shape[0]!, x.shape[1] as number);
-    this.on(device).matmul(out, x, weight, workspace === undefined ? {} : { workspace });
+    const rows = largestDim(x.shape[0]!, this.limits);
+    const workspace = this.#workspace(device, { op: "matmul", dtype: weight.dtype, rows, columns: x.shape[1] as number });
+    this.on(device).matmul(out, x, weight, { ...(bias === undefined ? {} : { bias }), ...workspace });
     return out;
   }
 
-  workspace(device: DeviceId, op: "matmul" | "sample", dtype: DType, rows: Dim, columns: number): Tensor | undefined {
-    const byteLength = this.#traits(device).workspaceByteLength({ op, dtype, rows: largestDim(rows, this.limits), columns });
-    return byteLength === 0 ? undefined : this.activation(device, [byteLength], "i8");
+  /** x [T, K] or [T, U, K] through the experts expertIds [T, U] of a slot pool [numSlots, N, K]: [T, U, N]. */
+  expertLinear(device: DeviceId, x: Tensor, pool: Tensor, expertIds: Tensor, expertSlots: Tensor): Tensor {
+    const [numTokens, numUsed] = expertIds.shape as readonly [Dim, number];
+    const [, numColumns, columns] = pool.shape as readonly number[];
+    const out = this.activation(device, [numTokens, numUsed, numColumns!]);
+    const rows = largestDim(numTokens, this.limits) * numUsed;
+    const experts = expertSlots.shape[0] as number;
+    const workspace = this.#workspace(device, { op: "expertMatmul", dtype: pool.dtype, rows, columns: columns!, experts });
+    this.on(device).expertMatmul(out, x, pool, { expertIds, expertSlots, ...workspace });
+    return out;
   }
 
-  /**
-   * Makes x readable on other devices, and returns it as each of them sees it. `role` tells apart tensors that are under way between
-   * the same two devices at once.
-   */
+  /** The workspace that a `sample` over `columns` logits asks for, as its option. */
+  sampleWorkspace(device: DeviceId, rows: Dim, columns: number): { readonly workspace?: Tensor } {
+    return this.#workspace(device, { op: "sample", dtype: "f32", rows: largestDim(rows, this.limits), columns });
+  }
+
+  #workspace(device: DeviceId, query: WorkspaceQuery): { readonly workspace?: Tensor } {
+    const byteLength = this.#traits(device).workspaceByteLength(query);
+    return byteLength === 0 ? {} : { workspace: this.activation(device, [byteLength], "i8") };
+  }
+
+  /** Makes x readable on other devices, and returns it as each of them sees it. */
   handOver(x: Tensor, to: readonly DeviceId[], role: string): readonly Tensor[] {
-    const from = x.buffer.device;
-    const region = `${role} from ${from}`;
-    assert(x.byteOffset === 0 && x.rowStride === undefined, "only whole tensors change hands");
-    this.hostLayout.add(region, largestByteLength(x.dtype, x.shape, this.limits));
-    this.#publish(x, region);
+    return this.handOverTogether([{ tensor: x, role }], to).map(([seen]) => seen!);
+  }
+
+  /** Hands several tensors of one device over at once, with one signal to each of the others. By device, in the order of `tensors`. */
+  handOverTogether(tensors: readonly NamedTensor[], to: readonly DeviceId[]): readonly (readonly Tensor[])[] {
+    const from = tensors[0]!.tensor.buffer.device;
+    const regions = tensors.map(({ tensor, role }) => {
+      const region = `${role} from ${from}`;
+      assert(tensor.byteOffset === 0 && tensor.rowStride === undefined, "only whole tensors change hands");
+      this.hostLayout.add(region, largestByteLength(tensor.dtype, tensor.shape, this.limits));
+      this.#publish(tensor, region);
+      return region;
+    });
     const signals = to.map(() => this.#newSignal());
     for (const signal of signals) this.#encoder(from).signal(signal);
     return to.map((device, index) => {
       this.#encoder(device).wait(signals[index]!);
-      const shared = this.#hostTensor(device, region, x.dtype, x.shape);
-      if (this.#traits(device).readsHostMemory) return shared;
-      const local = this.activation(device, x.shape, x.dtype);
-      this.on(device).copy(local, shared);
-      return local;
+      return tensors.map(({ tensor: { dtype, shape } }, position) => {
+        const shared = this.#hostTensor(device, regions[position]!, dtype, shape);
+        if (this.#traits(device).readsHostMemory) return shared;
+        const local = this.activation(device, shape, dtype);
+        this.on(device).copy(local, shared);
+        return local;
+      });
     });
   }
 

@@ -24,10 +24,22 @@ export class HostLayout {
     this.#byteLength += Math.ceil(byteLength / regionAlignment) * regionAlignment;
   }
 
+  has(region: string): boolean {
+    return this.#offsets.has(region);
+  }
+
   offsetOf(region: string): number {
+    return this.#known(region).byteOffset;
+  }
+
+  byteLengthOf(region: string): number {
+    return this.#known(region).byteLength;
+  }
+
+  #known(region: string): { readonly byteOffset: number; readonly byteLength: number } {
     const known = this.#offsets.get(region);
     assert(known !== undefined, `no host region ${region}`);
-    return known.byteOffset;
+    return known;
   }
 
   /** Drafts use slots 0 … count - 1; drafts that never run in the same step may use the same ones. */
@@ -58,11 +70,13 @@ export class HostMemory {
     return new Uint8Array(this.memory);
   }
 
-  int32(region: string, length: number): Int32Array {
-    return new Int32Array(this.memory, this.layout.offsetOf(region), length);
+  /** The whole of a region. */
+  int32(region: string): Int32Array {
+    return new Int32Array(this.memory, this.layout.offsetOf(region), this.layout.byteLengthOf(region) / Int32Array.BYTES_PER_ELEMENT);
   }
 
-  float32(region: string, length: number): Float32Array {
-    return new Float32Array(this.memory, this.layout.offsetOf(region), length);
+  /** The whole of a region. */
+  float32(region: string): Float32Array {
+    return new Float32Array(this.memory, this.layout.offsetOf(region), this.layout.byteLengthOf(region) / Float32Array.BYTES_PER_ELEMENT);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The drafts of a model for a placement, and the memory that they need: everything that is known before a byte is allocated. Two drafts
- * share all memory: with and without the log-probabilities, which most steps do not ask for.
+ * The drafts of a model for a placement, and the memory that they need: everything that is known before a byte is allocated. The drafts
+ * share all memory: steps that sample without and with log-probabilities, and steps that give logits.
  */
 import {
   type BackendTraits,
@@ -21,11 +21,11 @@ import { HostLayout } from "./host-memory.js";
 import type { StepLimits } from "./step-limits.js";
 import { addStepRegions } from "./step-tensors.js";
 
-export const graphVariants = ["plain", "logprobs"] as const;
-export type GraphVariant = (typeof graphVariants)[number];
+/** What a step gives: sampled tokens; these with log-probabilities; logits of as many rows as are scored, and no token. */
+export type GraphVariant = "plain" | "logprobs" | "logits";
 
 export interface DraftedDevice {
-  readonly arenas: Readonly<Record<GraphVariant, ArenaPlan>>;
+  readonly arenas: ReadonlyMap<GraphVariant, ArenaPlan>;
   readonly arenaByteLength: number;
   readonly commandByteLength: number;
 }
@@ -38,15 +38,16 @@ export interface WeightBlock {
   readonly byteLength: number;
 }
 
-export interface KvCacheBlock {
-  readonly device: DeviceId;
-  readonly layer: number;
-  readonly keyByteLength: number;
+export interface KvCacheBlock extends KvCacheUse {
+  /** Where the values begin. */
+  readonly valueByteOffset: number;
   readonly byteLength: number;
 }
 
 export interface ModelGraph {
-  readonly drafts: Readonly<Record<GraphVariant, GraphDraft>>;
+  /** The variants that the limits ask for; all read the same weights, constants and KV caches. */
+  readonly drafts: ReadonlyMap<GraphVariant, GraphDraft>;
+  readonly plain: GraphDraft;
   readonly hostLayout: HostLayout;
   readonly devices: ReadonlyMap<DeviceId, DraftedDevice>;
   readonly weightBlocks: readonly WeightBlock[];
@@ -66,33 +67,38 @@ export function draftModelGraph(
 ): ModelGraph {
   const hostLayout = new HostLayout();
   addStepRegions(hostLayout, limits);
-  const draft = (withLogprobs: boolean) => {
-    const graph = new GraphDraft(traits, source, placement, limits, hostLayout);
-    architectures.get(config.architecture)!.draft(graph, config, { withLogprobs });
+  const drafts = new Map<GraphVariant, GraphDraft>();
+  const draft = (variant: GraphVariant, maxOutputRows: number) => {
+    const graph = new GraphDraft(traits, source, placement, { ...limits, maxOutputRows }, hostLayout);
+    architectures.get(config.architecture)!.draft(graph, config, { variant });
     hostLayout.addSignals(graph.numSignals);
+    drafts.set(variant, graph);
     return graph;
   };
-  const drafts = { plain: draft(false), logprobs: draft(true) };
-  refuseUnreadTensors(source, config, drafts.plain);
+  const plain = draft("plain", limits.maxOutputRows);
+  draft("logprobs", limits.maxOutputRows);
+  if (limits.maxScoredTokens > 0) draft("logits", limits.maxScoredTokens);
+  refuseUnreadTensors(source, config, plain);
 
   const devices = new Map<DeviceId, DraftedDevice>();
-  for (const device of drafts.plain.encoders.keys()) {
+  for (const device of plain.encoders.keys()) {
     const { alignment } = traits.get(device)!;
-    const plan = (variant: GraphVariant) =>
-      planArena(drafts[variant].encoders.get(device)!.commands, drafts[variant].activations.get(device)?.length ?? 0, alignment);
-    const arenas = { plain: plan("plain"), logprobs: plan("logprobs") };
+    const plan = ({ encoders, activations }: GraphDraft) =>
+      planArena(encoders.get(device)!.commands, activations.get(device)?.length ?? 0, alignment);
+    const arenas = new Map([...drafts].map(([variant, graph]) => [variant, plan(graph)]));
     devices.set(device, {
       arenas,
-      arenaByteLength: Math.max(arenas.plain.byteLength, arenas.logprobs.byteLength),
-      commandByteLength: graphVariants.reduce((sum, variant) => sum + packedByteLength(drafts[variant], device), 0),
+      arenaByteLength: Math.max(...[...arenas.values()].map(({ byteLength }) => byteLength)),
+      commandByteLength: [...drafts.values()].reduce((sum, graph) => sum + packedByteLength(graph, device), 0),
     });
   }
   return {
     drafts,
+    plain,
     hostLayout,
     devices,
-    weightBlocks: groupWeights(drafts.plain, traits),
-    kvCacheBlocks: groupKvCaches(drafts.plain.kvCaches),
+    weightBlocks: groupWeights(plain, traits),
+    kvCacheBlocks: plain.kvCaches.map((use) => kvCacheBlockOf(use, traits.get(use.device)!.alignment)),
   };
 }
 
@@ -122,7 +128,7 @@ export function memoryRequestsOf(graph: ModelGraph, owner: string): readonly Mem
 function refuseUnreadTensors(source: ModelSource, config: ModelConfig, draft: GraphDraft): void {
   const read = new Set([...draft.weights.values()].map(({ name }) => name));
   for (const name of source.tensors.keys()) {
-    if (!read.has(name))
+    if (!read.has(name) && !draft.leftOut.has(name))
       throw new UnsupportedModelError(config.architecture, name, "the file holds a tensor that this graph does not read");
   }
 }
@@ -148,11 +154,7 @@ function groupWeights(draft: GraphDraft, traits: ReadonlyMap<DeviceId, BackendTr
   return [...blocks.values()];
 }
 
-function groupKvCaches(uses: readonly KvCacheUse[]): readonly KvCacheBlock[] {
-  const blocks: KvCacheBlock[] = [];
-  for (let index = 0; index < uses.length; index += 2) {
-    const [key, value] = [uses[index]!, uses[index + 1]!];
-    blocks.push({ device: key.device, layer: key.layer, keyByteLength: key.byteLength, byteLength: key.byteLength + value.byteLength });
-  }
-  return blocks;
+function kvCacheBlockOf(use: KvCacheUse, alignment: number): KvCacheBlock {
+  const valueByteOffset = alignUp(use.keyByteLength, alignment);
+  return { ...use, valueByteOffset, byteLength: valueByteOffset + use.valueByteLength };
 }

@@ -6,8 +6,6 @@ import { largestByteLength, type StepLimits } from "./step-limits.js";
 export const stepTensorNames = [
   "tokenIds",
   "positions",
-  "slotMapping",
-  "blockTables",
   "contextLengths",
   "queryStarts",
   "outputRows",
@@ -22,7 +20,16 @@ export const stepTensorNames = [
 ] as const;
 export type StepTensorName = (typeof stepTensorNames)[number];
 
-export function stepTensorShapes(limits: StepLimits): Record<StepTensorName, { readonly dtype: DType; readonly shape: readonly Dim[] }> {
+/** Each group of layers that share KV blocks has its own. */
+export const kvStepTensorNames = ["slotMapping", "blockTables"] as const;
+export type KvStepTensorName = (typeof kvStepTensorNames)[number];
+
+interface StepTensorShape {
+  readonly dtype: DType;
+  readonly shape: readonly Dim[];
+}
+
+export function stepTensorShapes(limits: StepLimits): Record<StepTensorName | KvStepTensorName, StepTensorShape> {
   return {
     tokenIds: { dtype: "i32", shape: ["numTokens"] },
     positions: { dtype: "i32", shape: ["numTokens"] },
@@ -43,23 +50,41 @@ export function stepTensorShapes(limits: StepLimits): Record<StepTensorName, { r
 }
 
 export const stepRegion = (name: StepTensorName) => `step.${name}`;
+export const kvStepRegion = (name: KvStepTensorName, group: number) => `step.${name}.${group}`;
+/** [numOutputRows, vocabSize] of a scoring step. */
+export const scoredLogitsRegion = "step.logits";
 
 export function addStepRegions(layout: HostLayout, limits: StepLimits): void {
   const shapes = stepTensorShapes(limits);
-  for (const name of stepTensorNames) layout.add(stepRegion(name), largestByteLength(shapes[name].dtype, shapes[name].shape, limits));
+  const bytesOf = ({ dtype, shape }: StepTensorShape, among: StepLimits = limits) => largestByteLength(dtype, shape, among);
+  // Scoring steps name more rows than sampling ones, and have no other of the tensors by output row.
+  const maxOutputRows = Math.max(limits.maxOutputRows, limits.maxScoredTokens);
+  layout.add(stepRegion("outputRows"), bytesOf(shapes.outputRows, { ...limits, maxOutputRows }));
+  for (const name of stepTensorNames) layout.add(stepRegion(name), bytesOf(shapes[name]));
+  for (const group of limits.kvGroups.keys()) {
+    for (const name of kvStepTensorNames) layout.add(kvStepRegion(name, group), bytesOf(shapes[name]));
+  }
 }
 
 type FloatTensorName = "samplingParams" | "editValues" | "surpriseLimits" | "logprobs";
 
 /** Views over the shared memory; i32 tensors but for those that hold floats. */
 export type StepTensors = Readonly<Record<Exclude<StepTensorName, FloatTensorName>, Int32Array>> &
-  Readonly<Record<FloatTensorName, Float32Array>>;
+  Readonly<Record<FloatTensorName, Float32Array>> & {
+    /** In the order of `StepLimits.kvGroups`. */
+    readonly kvGroups: readonly Readonly<Record<KvStepTensorName, Int32Array>>[];
+  };
 
 export function viewStepTensors(host: HostMemory, limits: StepLimits): StepTensors {
   const shapes = stepTensorShapes(limits);
   const view = (name: StepTensorName) => {
-    const length = largestByteLength(shapes[name].dtype, shapes[name].shape, limits) / 4;
-    return shapes[name].dtype === "f32" ? host.float32(stepRegion(name), length) : host.int32(stepRegion(name), length);
+    const region = stepRegion(name);
+    return shapes[name].dtype === "f32" ? host.float32(region) : host.int32(region);
   };
-  return Object.fromEntries(stepTensorNames.map((name) => [name, view(name)])) as unknown as StepTensors;
+  const named = Object.fromEntries(stepTensorNames.map((name) => [name, view(name)]));
+  const kvGroups = limits.kvGroups.map((_, group) => ({
+    slotMapping: host.int32(kvStepRegion("slotMapping", group)),
+    blockTables: host.int32(kvStepRegion("blockTables", group)),
+  }));
+  return { ...named, kvGroups } as unknown as StepTensors;
 }

@@ -1,0 +1,59 @@
+/** The changes of one row's logits that precede sampling, gathered from all rules: one entry a token, l → l / penalty or l · penalty, + bias. */
+
+interface LogitEdit {
+  penalty: number;
+  bias: number;
+}
+
+const largestFloat32 = (2 - 2 ** -23) * 2 ** 127;
+
+export class LogitEdits {
+  readonly #edits = new Map<number, LogitEdit>();
+
+  /** `capacity`: tokens that a row has room for. */
+  constructor(readonly capacity: number) {}
+
+  get size(): number {
+    return this.#edits.size;
+  }
+
+  has(tokenId: number): boolean {
+    return this.#edits.has(tokenId);
+  }
+
+  clear(): void {
+    this.#edits.clear();
+  }
+
+  /** Divides a positive logit and multiplies a negative one. */
+  penalise(tokenId: number, penalty: number): void {
+    this.#editOf(tokenId).penalty *= penalty;
+  }
+
+  /** Adds to the logit; -Infinity bans the token. */
+  bias(tokenId: number, bias: number): void {
+    this.#editOf(tokenId).bias += bias;
+  }
+
+  #editOf(tokenId: number): LogitEdit {
+    let edit = this.#edits.get(tokenId);
+    if (edit === undefined) {
+      edit = { penalty: 1, bias: 0 };
+      this.#edits.set(tokenId, edit);
+    }
+    return edit;
+  }
+
+  /** Writes the entries as the `sample` op takes them: ids [capacity], where -1 ends the list, and values [2 · capacity]. */
+  writeTo(ids: Int32Array, values: Float32Array): void {
+    let index = 0;
+    for (const [tokenId, { penalty, bias }] of this.#edits) {
+      ids[index] = tokenId;
+      values[2 * index] = Math.min(penalty, largestFloat32);
+      // Finite sums stay finite: a sum of biases forbids or forces nothing that no rule forbids.
+      values[2 * index + 1] = bias === Number.NEGATIVE_INFINITY ? bias : Math.max(-largestFloat32, Math.min(bias, largestFloat32));
+      index++;
+    }
+    if (index < ids.length) ids[index] = -1;
+  }
+}
