@@ -17,7 +17,7 @@ export function checkPlacement(placement: Placement, units: readonly OffloadUnit
 }
 
 function checkRows({ id, rows }: OffloadUnit, parts: readonly PlacedPart[]): void {
-  if (rows === undefined) throw new InvalidPlanError(id, "is split, but only feed-forward units have rows", "place it whole on one device");
+  if (rows === undefined) throw new InvalidPlanError(id, "is split, but has no rows", "place it whole on one device");
   const seen = new Set(parts.map(({ device }) => device));
   if (seen.size < parts.length) throw new InvalidPlanError(id, "names a device twice", cure);
   const ranges = parts.flatMap((part) => part.rows ?? [[0, rows.count] as const]).sort((a, b) => a[0] - b[0]);

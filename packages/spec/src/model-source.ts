@@ -31,8 +31,12 @@ export interface RopeConfig {
   /** Leading elements of each head that are rotated. */
   readonly dims: number;
   readonly mode: RopeMode;
-  /** Divisors of the frequencies, [dims / 2], where the file asks for a scaling: computed, or a tensor of the file. */
-  readonly frequencyFactors?: { readonly values: readonly number[] } | { readonly tensor: string };
+  /** Divisors of the frequencies, [dims / 2], where the file asks for a scaling: computed, a tensor of the file, or one of two tensors, the
+   *  long one where an engine's context is longer than `originalContextLength`. */
+  readonly frequencyFactors?:
+    | { readonly values: readonly number[] }
+    | { readonly tensor: string }
+    | { readonly shortTensor: string; readonly longTensor: string; readonly originalContextLength: number };
   /** Factor of sine and cosine. */
   readonly magnitude: number;
 }
@@ -100,8 +104,16 @@ export interface Vocabulary {
   readonly merges?: readonly string[];
   readonly special: Readonly<Partial<Record<SpecialToken, number>>>;
   readonly addBos: boolean;
+  /** A text ends with the end-of-sequence token, or with the separator; absent: it does not. */
+  readonly addEos?: boolean;
+  readonly addSep?: boolean;
   /** SPM: put a space before the text. */
   readonly addSpacePrefix: boolean;
+  /** WPM: text is put into lower case, and marks are taken off its letters. Absent: both. */
+  readonly lowercase?: boolean;
+  readonly stripAccents?: boolean;
+  /** Ids of special tokens behind which white space is dropped. */
+  readonly stripSpaceAfter?: readonly number[];
 }
 
 /** Opens any architecture: a vocabulary-only file has no config. Reading the config is `core`'s `readModelConfig(source)`. */

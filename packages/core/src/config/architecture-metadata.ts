@@ -19,6 +19,17 @@ export class ArchitectureMetadata {
     throw this.#invalid(key, "a number", value);
   }
 
+  /** A count. */
+  positive(key: string, fallback?: number): number {
+    return this.checkPositive(key, fallback === undefined ? this.number(key) : this.number(key, fallback));
+  }
+
+  /** The value, which came from `key`, where it is a count. */
+  checkPositive(key: string, value: number): number {
+    if (Number.isSafeInteger(value) && value > 0) return value;
+    throw this.#invalid(key, "a positive whole number", value);
+  }
+
   /** A key that holds one number for all layers, or an array with one for each. */
   perLayer(key: string, numLayers: number, fallback?: number): readonly number[] {
     const value = this.#value(key) ?? fallback;

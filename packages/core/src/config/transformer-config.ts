@@ -1,4 +1,4 @@
-/** What llama-shaped architectures share: sizes, heads, rope and activation. */
+/** What llama-shaped architectures share: sizes, heads, rope, experts and activation. */
 import {
   type Activation,
   InvalidTensorError,
@@ -9,36 +9,40 @@ import {
   UnsupportedModelError,
 } from "@thermocline/spec";
 import type { ArchitectureMetadata } from "./architecture-metadata.js";
+import { readExpertsConfig } from "./experts-config.js";
+import { readRopeConfig } from "./rope-config.js";
 
 const activations: readonly Activation[] = ["silu", "gelu", "relu"];
 
+export interface TransformerOptions {
+  readonly ropeMode: RopeMode;
+  /** Where the file names none. Default: silu. */
+  readonly activation?: Activation;
+  /** Whether a file may, or must, have experts in place of the feed-forward network. Default: it may not. */
+  readonly experts?: "allowed" | "required";
+}
+
 /** @throws InvalidTensorError for a key that is missing or malformed; UnsupportedModelError for what these graphs lack. */
-export function readTransformerConfig(metadata: ArchitectureMetadata, ropeMode: RopeMode): ModelConfig {
+export function readTransformerConfig(metadata: ArchitectureMetadata, options: TransformerOptions): ModelConfig {
   refuseOtherLayouts(metadata);
   const numLayers = countLayers(metadata);
-  const hiddenSize = positive(metadata, "embedding_length", metadata.number("embedding_length"));
+  const hiddenSize = metadata.positive("embedding_length");
+  const contextLength = metadata.positive("context_length");
   const numHeads = metadata.perLayer("attention.head_count", numLayers);
   const numKvHeads = metadata.perLayer("attention.head_count_kv", numLayers, numHeads[0]!);
   const headDimK = metadata.number("attention.key_length", hiddenSize / numHeads[0]!);
   const headDimV = metadata.number("attention.value_length", headDimK);
+  if (!Number.isInteger(headDimK) || !Number.isInteger(headDimV) || headDimK <= 0 || headDimV <= 0)
+    throw metadata.unsupported("attention.key_length", `heads of ${headDimK} and ${headDimV} elements cannot be`);
   const feedForwardLength = metadata.perLayer("feed_forward_length", numLayers);
-  const ropeDims = metadata.number("rope.dimension_count", headDimK);
-  refuseRopeScaling(metadata);
-  if (metadata.number("expert_count", 0) > 0) throw metadata.unsupported("expert_count", "has experts, which this graph lacks");
-  if (metadata.number("attention.sliding_window", 0) > 0)
-    throw metadata.unsupported("attention.sliding_window", "has a sliding window, which this graph lacks");
-  metadata.ignore("expert_used_count", "vocab_size", "tensor_data_layout");
+  const rope = readRopeConfig(metadata, { mode: options.ropeMode, headDim: headDimK, contextLength });
+  const experts = readExpertsConfig(metadata, feedForwardLength[0]!, options.experts);
+  metadata.ignore("vocab_size", "tensor_data_layout");
 
   const normEps = metadata.number("attention.layer_norm_rms_epsilon");
   if (normEps < 0) throw metadata.unsupported("attention.layer_norm_rms_epsilon", `an epsilon of ${normEps} cannot be`);
-  const theta = metadata.number("rope.freq_base", 10000);
-  if (theta <= 0) throw metadata.unsupported("rope.freq_base", `a base of ${theta} cannot be`);
-  const activation = metadata.string("feed_forward.activation", "silu") as Activation;
+  const activation = metadata.string("feed_forward.activation", options.activation ?? "silu") as Activation;
   if (!activations.includes(activation)) throw metadata.unsupported("feed_forward.activation", `activation ${activation} is unknown`);
-  if (!Number.isInteger(headDimK) || !Number.isInteger(headDimV) || headDimK <= 0 || headDimV <= 0)
-    throw metadata.unsupported("attention.key_length", `heads of ${headDimK} and ${headDimV} elements cannot be`);
-  if (ropeDims % 2 !== 0 || ropeDims > headDimK || ropeDims <= 0)
-    throw metadata.unsupported("rope.dimension_count", `${ropeDims} of a head's ${headDimK} elements cannot be rotated`);
 
   const layers = numHeads.map((heads, layer): LayerConfig => {
     const kvHeads = numKvHeads[layer]!;
@@ -49,16 +53,17 @@ export function readTransformerConfig(metadata: ArchitectureMetadata, ropeMode: 
       numKvHeads: kvHeads,
       headDimK,
       headDimV,
-      feedForwardLength: positive(metadata, "feed_forward_length", feedForwardLength[layer]!),
+      feedForwardLength: metadata.checkPositive("feed_forward_length", feedForwardLength[layer]!),
       attentionScale: 1 / Math.sqrt(headDimK),
-      rope: { theta, dims: ropeDims, mode: ropeMode, magnitude: 1 },
+      rope,
+      ...(experts === undefined ? {} : { experts }),
     };
   });
   return {
     architecture: metadata.architecture,
     vocabSize: vocabSizeOf(metadata.source),
     hiddenSize,
-    contextLength: positive(metadata, "context_length", metadata.number("context_length")),
+    contextLength,
     normEps,
     activation,
     layers,
@@ -77,18 +82,10 @@ function refuseOtherLayouts({ source, architecture }: ArchitectureMetadata): voi
 
 /** Every layer has tensors, so a count beyond theirs is wrong; found out before anything is made for each layer. */
 function countLayers(metadata: ArchitectureMetadata): number {
-  const numLayers = positive(metadata, "block_count", metadata.number("block_count"));
+  const numLayers = metadata.positive("block_count");
   const { size } = metadata.source.tensors;
   if (numLayers <= size) return numLayers;
   throw new InvalidTensorError(`metadata ${metadata.architecture}.block_count`, `at most the file's ${size} tensors`, String(numLayers));
-}
-
-function refuseRopeScaling(metadata: ArchitectureMetadata): void {
-  const type = metadata.string("rope.scaling.type", "none");
-  const factor = metadata.number("rope.scaling.factor", metadata.number("rope.scale_linear", 1));
-  if (type !== "none" || factor !== 1)
-    throw metadata.unsupported("rope.scaling.type", `rope scaling ${type} by ${factor} is not in this graph`);
-  metadata.ignore("rope.scaling.original_context_length", "rope.scaling.finetuned");
 }
 
 function vocabSizeOf(source: ModelSource): number {
@@ -100,9 +97,4 @@ function vocabSizeOf(source: ModelSource): number {
   if (numTokens > vocabSize)
     throw new InvalidTensorError("token_embd.weight", `a row for each of ${numTokens} tokens`, `${vocabSize} rows`);
   return vocabSize;
-}
-
-function positive(metadata: ArchitectureMetadata, key: string, value: number): number {
-  if (Number.isSafeInteger(value) && value > 0) return value;
-  throw new InvalidTensorError(`metadata ${metadata.architecture}.${key}`, "a positive whole number", String(value));
 }

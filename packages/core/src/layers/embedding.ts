@@ -9,6 +9,6 @@ export function draftEmbedding(graph: GraphDraft, config: ModelConfig): Tensor {
   const device = graph.deviceOf(embeddingUnit);
   const x = graph.activation(device, ["numTokens", config.hiddenSize]);
   const table = graph.weight(device, embeddingUnit, "token_embd.weight", [config.vocabSize, config.hiddenSize]);
-  graph.on(device).embed(x, table, graph.stepTensor(device, "tokenIds"));
+  graph.on(device).embed(x, table, graph.stepTensor(device, "tokenIds"), config.embeddingScale);
   return x;
 }

@@ -1,21 +1,19 @@
-/** Llama: pre-norm, rotary positions on interleaved pairs, grouped queries, gated feed-forward, tied or own output matrix. */
-
+/** Llama and its like, Mistral and Mixtral among them: rotary positions on interleaved pairs, grouped queries, a gated feed-forward network or experts. */
 import { readTransformerConfig } from "../config/transformer-config.js";
 import { draftAttention } from "../layers/attention.js";
-import { draftEmbedding } from "../layers/embedding.js";
+import { draftExperts } from "../layers/experts.js";
 import { draftFeedForward } from "../layers/feed-forward.js";
-import { draftHead } from "../layers/head.js";
 import type { Architecture } from "./architecture.js";
+import { draftDecoder } from "./decoder.js";
 
 export const llama: Architecture = {
   name: "llama",
-  readConfig: (metadata) => readTransformerConfig(metadata, "normal"),
+  readConfig: (metadata) => readTransformerConfig(metadata, { ropeMode: "normal", experts: "allowed" }),
   draft(graph, config, options) {
-    let x = draftEmbedding(graph, config);
-    for (let layer = 0; layer < config.layers.length; layer++) {
-      x = draftAttention(graph, config, layer, x);
-      x = draftFeedForward(graph, config, layer, x);
-    }
-    draftHead(graph, config, x, options);
+    draftDecoder(graph, config, options, (layer, x) => {
+      const attended = draftAttention(graph, config, layer, x);
+      const isMixture = config.layers[layer]!.experts !== undefined;
+      return isMixture ? draftExperts(graph, config, layer, attended) : draftFeedForward(graph, config, layer, attended);
+    });
   },
 };

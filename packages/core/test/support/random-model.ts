@@ -20,6 +20,8 @@ export interface RandomModelOptions {
   readonly dtype?: "mixed" | "f32";
   /** Default true. Without one every token id is a token like any other. */
   readonly hasVocabulary?: boolean;
+  /** Changes a tensor's bytes before they are written. */
+  readonly change?: (tensor: { readonly name: string; readonly shape: readonly number[] }, bytes: Uint8Array) => void;
 }
 
 export const shapeOf = (name: RandomModelName, options: RandomModelOptions = {}): RandomModelShape => ({
@@ -35,14 +37,19 @@ export function buildRandomModel(name: RandomModelName, options: RandomModelOpti
   const random = createRandom(options.seed ?? 1);
   const metadata: [string, GgufValue][] = [
     ["general.architecture", row.architecture],
-    ["general.name", `random-${name}`],
+    // Engines know vocabularies of some models by this name.
+    ["general.name", "random weights"],
   ];
   for (const [key, value] of Object.entries({ ...keysOf(row, shape), ...row.keys, ...options.keys })) {
     if (value !== undefined) metadata.push([`${row.architecture}.${key}`, value]);
   }
   return buildGguf({
     metadata: options.hasVocabulary === false ? metadata : [...metadata, ...vocabularyOf(shape.vocabSize)],
-    tensors: tensorsOf(row, shape, options.dtype ?? "mixed").map((tensor) => ({ ...tensor, data: dataOf(row, tensor, random) })),
+    tensors: tensorsOf(row, shape, options.dtype ?? "mixed").map((tensor) => {
+      const data = dataOf(row, tensor, random);
+      options.change?.(tensor, data);
+      return { ...tensor, data };
+    }),
   });
 }
 
@@ -166,15 +173,19 @@ function randomBlocks(numElements: number, width: number, random: () => number):
 }
 
 const numSpecialTokens = 4;
+const numByteTokens = 256;
 
-/** `<unk>`, `<s>`, `</s>`, a newline, and words that name their ids. */
+/** `<unk>`, `<s>`, `</s>`, a newline, and words that name their ids; all bytes in place of the newline where there is room for them, which
+ *  llama.cpp asks for before it turns text into tokens. */
 function vocabularyOf(vocabSize: number): [string, GgufValue][] {
-  const tokens = Array.from({ length: vocabSize }, (_, id) => ["<unk>", "<s>", "</s>", "<0x0A>"][id] ?? `▁t${id}`);
+  const bytes = vocabSize > 3 + numByteTokens ? Array.from({ length: numByteTokens }, (_, byte) => byte) : [0x0a];
+  const first = ["<unk>", "<s>", "</s>", ...bytes.map((byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`)];
+  const tokens = Array.from({ length: vocabSize }, (_, id) => first[id] ?? `▁t${id}`);
   return [
     ["tokenizer.ggml.model", "llama"],
     ["tokenizer.ggml.tokens", tokens],
     ["tokenizer.ggml.scores", Float32Array.from(tokens, (_, id) => -id)],
-    ["tokenizer.ggml.token_type", Int32Array.from(tokens, (_, id) => [2, 3, 3, 6][id] ?? 1)],
+    ["tokenizer.ggml.token_type", Int32Array.from(tokens, (_, id) => [2, 3, 3][id] ?? (id < first.length ? 6 : 1))],
     ["tokenizer.ggml.bos_token_id", u32(1)],
     ["tokenizer.ggml.eos_token_id", u32(2)],
     ["tokenizer.ggml.unknown_token_id", u32(0)],
