@@ -10,7 +10,10 @@
  */
 import { attentionCases } from "./cases/attention-cases.js";
 import { elementwiseCases } from "./cases/elementwise-cases.js";
+import { expertMatmulCases } from "./cases/expert-matmul-cases.js";
+import { combineExpertsCases, routeExpertsCases } from "./cases/expert-routing-cases.js";
 import { matmulCases } from "./cases/matmul-cases.js";
+import { meanPoolCases } from "./cases/mean-pool-cases.js";
 import { normCases } from "./cases/norm-cases.js";
 import { ropeCases } from "./cases/rope-cases.js";
 import { rowCopyCases } from "./cases/row-copy-cases.js";
@@ -28,6 +31,10 @@ export const opCases: readonly OpCase[] = [
   ...rowCopyCases,
   ...normCases,
   ...matmulCases,
+  ...routeExpertsCases,
+  ...expertMatmulCases,
+  ...combineExpertsCases,
+  ...meanPoolCases,
   ...ropeCases,
   ...storeKvCases,
   ...attentionCases,

@@ -1,5 +1,5 @@
 /** What an op case says. Cases know no backend; `run-op-case.ts` carries them out on one. */
-import type { Dim, DType, Encoder, OpName, StepBindings, Tensor, TensorSlice } from "@thermocline/spec";
+import type { Dim, DType, Encoder, OpName, StepBindings, Tensor, TensorSlice, WorkspaceQuery } from "@thermocline/spec";
 
 /** Plain memory: f32, i32, f16 bits, or bytes (i8). */
 export type PlainArray = Float32Array | Int32Array | Uint16Array | Uint8Array;
@@ -9,6 +9,8 @@ export type PlainArrays = Readonly<Record<string, PlainArray>>;
 export interface ViewPlan {
   readonly array: string;
   readonly shape: readonly Dim[];
+  /** Default: that of the array's kind. Types with blocks lie in an array of bytes. */
+  readonly dtype?: DType;
   /** Elements. */
   readonly rowStride?: number;
   /** Elements before the first one; 64 or a multiple of it, so that no alignment is broken. */
@@ -42,7 +44,7 @@ export interface OpPlan {
   readonly views: Readonly<Record<string, ViewPlan>>;
   readonly weights?: Readonly<Record<string, WeightPlan>>;
   /** Largest input of ops that take a workspace; it comes as tensor "workspace" where the traits ask for one. */
-  readonly workspaceFor?: { readonly rows: number; readonly columns: number };
+  readonly workspaceFor?: Pick<WorkspaceQuery, "rows" | "columns" | "experts">;
   readonly record: (encoder: Encoder, tensors: Readonly<Record<string, Tensor>>) => void;
   readonly steps: readonly OpStep[];
 }
@@ -52,6 +54,8 @@ export interface OpCase {
   readonly op: OpName;
   /** As `BackendTraits.supports` takes it. */
   readonly dtype: DType;
+  /** A second dtype that the backend must support for this op: that of the value cache. */
+  readonly otherDType?: DType;
   /** The same data at every call. */
   readonly plan: () => OpPlan;
 }

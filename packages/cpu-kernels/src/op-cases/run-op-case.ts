@@ -35,7 +35,9 @@ export async function runOpCase(opCase: OpCase, backend: Backend, { oracle }: Ru
     if (result.status !== "passed") return { status: "failed", detail: `the oracle: ${result.status}: ${result.detail}` };
   }
   try {
-    if (!backend.traits.supports(opCase.op, opCase.dtype)) return await refuseUnsupported(opCase, backend);
+    const { op, dtype, otherDType = dtype } = opCase;
+    for (const needed of [dtype, otherDType])
+      if (!backend.traits.supports(op, needed)) return await refuseUnsupported(opCase, needed, backend);
     await using run = new CaseRun(opCase, backend);
     await run.execute();
     return { status: "passed", detail: "" };
@@ -45,21 +47,21 @@ export async function runOpCase(opCase: OpCase, backend: Backend, { oracle }: Ru
 }
 
 /** An op or dtype that the traits deny must be refused while recording, not later. */
-async function refuseUnsupported(opCase: OpCase, backend: Backend): Promise<OpCaseResult> {
+async function refuseUnsupported(opCase: OpCase, dtype: DType, backend: Backend): Promise<OpCaseResult> {
   const plan = opCase.plan();
   using buffer = allocate(backend, 64);
   const tensors: Record<string, Tensor> = {};
   for (const [name, view] of Object.entries(plan.views))
-    tensors[name] = { buffer, byteOffset: 0, dtype: dtypeOf(plan.arrays[view.array]!), layout: "plain", shape: view.shape };
-  for (const [name, { dtype, shape }] of Object.entries(plan.weights ?? {}))
-    tensors[name] = { buffer, byteOffset: 0, dtype, layout: "packed", shape };
+    tensors[name] = { buffer, byteOffset: 0, dtype: view.dtype ?? dtypeOf(plan.arrays[view.array]!), layout: "plain", shape: view.shape };
+  for (const [name, weight] of Object.entries(plan.weights ?? {}))
+    tensors[name] = { buffer, byteOffset: 0, dtype: weight.dtype, layout: "packed", shape: weight.shape };
   try {
     plan.record(backend.createEncoder(), tensors);
   } catch (error) {
-    if (hasCode(error, "unsupported-op")) return { status: "unsupported", detail: `${opCase.op} with ${opCase.dtype}` };
+    if (hasCode(error, "unsupported-op")) return { status: "unsupported", detail: `${opCase.op} with ${dtype}` };
     throw error;
   }
-  throw new CaseFailure(`the traits deny ${opCase.op} with ${opCase.dtype}, but recording it did not throw UnsupportedOpError`);
+  throw new CaseFailure(`the traits deny ${opCase.op} with ${dtype}, but recording it did not throw UnsupportedOpError`);
 }
 
 function allocate(backend: Backend, byteLength: number): DeviceBuffer {
@@ -163,10 +165,10 @@ class CaseRun {
 
   #tensors(): Record<string, Tensor> {
     const tensors: Record<string, Tensor> = {};
-    for (const [name, { array, shape, rowStride, offset = 0 }] of Object.entries(this.#plan.views)) {
+    for (const [name, { array, dtype, shape, rowStride, offset = 0 }] of Object.entries(this.#plan.views)) {
       const content = this.#plan.arrays[array]!;
       const byteOffset = this.#offsets.get(array)! + offset * content.BYTES_PER_ELEMENT;
-      const tensor = { buffer: this.#buffer, byteOffset, dtype: dtypeOf(content), layout: "plain", shape } as const;
+      const tensor = { buffer: this.#buffer, byteOffset, dtype: dtype ?? dtypeOf(content), layout: "plain", shape } as const;
       tensors[name] = rowStride === undefined ? tensor : { ...tensor, rowStride };
     }
     for (const name of Object.keys(this.#plan.weights ?? {})) tensors[name] = this.#weightTensor(name);

@@ -3,7 +3,7 @@ import { expectClose } from "../comparison.js";
 import { functionRoundoff, gamma, unitRoundoff } from "../error-bounds.js";
 import type { OpCase, OpPlan, OpStep } from "../op-case.js";
 import { Random } from "../random.js";
-import { cachedValue, cacheIndex, encodeCache, type KvDType, kvDTypes } from "./kv-cache-data.js";
+import { cacheIndex, cacheView, emptyCache, type KvCache, type KvDType, storeVector } from "./kv-cache-data.js";
 
 interface Heads {
   readonly numHeads: number;
@@ -16,8 +16,14 @@ interface Heads {
 type SequencePlan = readonly [contextLength: number, numQueries: number];
 
 interface AttentionShape extends Heads {
+  readonly keyDType: KvDType;
+  readonly valueDType: KvDType;
   readonly blockSize: number;
   readonly slidingWindow: number;
+  /** Absent: none. */
+  readonly softcap?: number;
+  /** Absent: true. */
+  readonly causal?: boolean;
   readonly sequences: readonly SequencePlan[];
 }
 
@@ -25,19 +31,25 @@ interface AttentionData {
   readonly q: Float32Array;
   readonly qStride: number;
   readonly numBlocks: number;
-  /** [numSequences][block index]: ids in random order; -1 behind the context. */
+  /** [numSequences][block index]: ids in random order; -1 behind the context and where no query of the sequence looks. */
   readonly tables: readonly Int32Array[];
   readonly maxBlocks: number;
-  /** As cached, free slots NaN. */
-  readonly keys: Float64Array;
-  readonly values: Float64Array;
+  /** NaN where no query looks. */
+  readonly keys: KvCache;
+  readonly values: KvCache;
   /** Of each query row: its sequence and position. */
   readonly queries: readonly (readonly [sequence: number, position: number])[];
 }
 
-function makeData(dtype: KvDType, shape: AttentionShape): AttentionData {
+/** The first position that a query sees, and the end of those that it sees. */
+function positionsSeen({ slidingWindow, causal = true }: AttentionShape, position: number, contextLength: number): [number, number] {
+  return [slidingWindow > 0 ? Math.max(0, position - slidingWindow + 1) : 0, causal ? position + 1 : contextLength];
+}
+
+function makeData(shape: AttentionShape): AttentionData {
   const { numHeads, numKvHeads, headDimK, headDimV, blockSize, sequences } = shape;
   const random = new Random(numHeads * 1000 + headDimK + blockSize);
+  const firstSeenOf = ([contextLength, numQueries]: SequencePlan) => positionsSeen(shape, contextLength - numQueries, contextLength)[0];
   const blocksOf = ([contextLength]: SequencePlan) => Math.ceil(contextLength / blockSize);
   const numBlocks = sequences.reduce((sum, sequence) => sum + blocksOf(sequence), 0) + 3;
   const maxBlocks = Math.max(1, ...sequences.map(blocksOf)) + 1;
@@ -45,19 +57,17 @@ function makeData(dtype: KvDType, shape: AttentionShape): AttentionData {
   const tables = sequences.map((sequence) => {
     const table = new Int32Array(maxBlocks).fill(-1);
     table.set(ids.splice(0, blocksOf(sequence)));
-    return table;
+    return table.fill(-1, 0, Math.floor(firstSeenOf(sequence) / blockSize));
   });
-  const keys = new Float64Array(numBlocks * numKvHeads * blockSize * headDimK).fill(Number.NaN);
-  const values = new Float64Array(numBlocks * numKvHeads * blockSize * headDimV).fill(Number.NaN);
   const cacheShape = { numBlocks, numKvHeads, blockSize };
-  for (const [sequence, [contextLength]] of sequences.entries())
-    for (let position = 0; position < contextLength; position++)
+  const keys = emptyCache(shape.keyDType, cacheShape, headDimK);
+  const values = emptyCache(shape.valueDType, cacheShape, headDimV);
+  for (const [sequence, [contextLength, numQueries]] of sequences.entries())
+    for (let position = firstSeenOf([contextLength, numQueries]); position < contextLength; position++)
       for (let head = 0; head < numKvHeads; head++) {
         const slot = tables[sequence]![Math.floor(position / blockSize)]! * blockSize + (position % blockSize);
-        const keyAt = cacheIndex(cacheShape, headDimK, slot, head);
-        const valueAt = cacheIndex(cacheShape, headDimV, slot, head);
-        for (let i = 0; i < headDimK; i++) keys[keyAt + i] = cachedValue(dtype, random.normal());
-        for (let i = 0; i < headDimV; i++) values[valueAt + i] = cachedValue(dtype, random.normal());
+        storeVector(keys, slot, head, random.normals(headDimK));
+        storeVector(values, slot, head, random.normals(headDimV));
       }
   const queries = sequences.flatMap(([contextLength, numQueries], sequence) =>
     Array.from({ length: numQueries }, (_, row) => [sequence, contextLength - numQueries + row] as const),
@@ -71,32 +81,35 @@ const scaleOf = ({ headDimK }: Heads) => 1.5 / Math.sqrt(headDimK);
 
 /**
  * Exact attention of one query head, with the bound of a float32 flash attention over n keys:
- * - a score is off by γ(D + 2) · scale · Σ|q||k|, and its exponential by that, 4u, and 6u · (range of the scores) for the rounding of
+ * - a score s is off by γ(D + 2) · scale · Σ|q||k|; a cap c · tanh(s / c), whose slope is 1 at most, adds its own error, 4u, and one rounding
+ *   before and one behind it, all relative to |s|. Its exponential is off by that, 4u, and 6u · (range of the scores) for the rounding of
  *   arguments, rescaling included: ε_j relative;
  * - sums of n terms rescaled at most n times: γ(3n + 8) relative to Σ p|v|, in numerator and denominator;
  * - together Σ p_j ε_j |v_j| + |out| Σ p_j ε_j + 2 γ(3n + 8) Σ p_j |v_j|.
  */
 function attend(shape: AttentionShape, data: AttentionData, row: number, head: number, out: Float64Array, tolerance: Float64Array): void {
-  const { numHeads, numKvHeads, headDimK, headDimV, blockSize, slidingWindow } = shape;
+  const { numHeads, numKvHeads, headDimK, headDimV, blockSize, softcap = 0 } = shape;
   const [sequence, position] = data.queries[row]!;
   const kvHead = Math.floor(head / (numHeads / numKvHeads));
   const query = data.q.subarray(row * data.qStride + head * headDimK, row * data.qStride + (head + 1) * headDimK);
   const scale = scaleOf(shape);
   const keysSeen = [];
-  for (let seen = 0; seen <= position; seen++) {
-    if (slidingWindow > 0 && seen <= position - slidingWindow) continue;
+  const [firstSeen, endSeen] = positionsSeen(shape, position, shape.sequences[sequence]![0]);
+  for (let seen = firstSeen; seen < endSeen; seen++) {
     const slot = data.tables[sequence]![Math.floor(seen / blockSize)]! * blockSize + (seen % blockSize);
     const cacheShape = { numBlocks: data.numBlocks, numKvHeads, blockSize };
     const keyAt = cacheIndex(cacheShape, headDimK, slot, kvHead);
     let dot = 0;
     let magnitude = 0;
     for (let i = 0; i < headDimK; i++) {
-      const product = query[i]! * data.keys[keyAt + i]!;
+      const product = query[i]! * data.keys.values[keyAt + i]!;
       dot += product;
       magnitude += Math.abs(product);
     }
-    const score = scale * dot;
-    const scoreError = gamma(headDimK + 2) * scale * magnitude;
+    const scaled = scale * dot;
+    const score = softcap > 0 ? softcap * Math.tanh(scaled / softcap) : scaled;
+    const capError = softcap > 0 ? (functionRoundoff + 2 * unitRoundoff) * Math.abs(scaled) : 0;
+    const scoreError = gamma(headDimK + 2) * scale * magnitude + capError;
     keysSeen.push({ score, scoreError, valueAt: cacheIndex(cacheShape, headDimV, slot, kvHead) });
   }
   const largest = Math.max(...keysSeen.map(({ score }) => score));
@@ -113,18 +126,18 @@ function attend(shape: AttentionShape, data: AttentionData, row: number, head: n
     let value = 0;
     let numeratorError = 0;
     for (const { p, relative, valueAt } of weights) {
-      value += p * data.values[valueAt + i]!;
-      numeratorError += p * Math.abs(data.values[valueAt + i]!) * (relative + 2 * summed);
+      value += p * data.values.values[valueAt + i]!;
+      numeratorError += p * Math.abs(data.values.values[valueAt + i]!) * (relative + 2 * summed);
     }
     out[i] = value;
     tolerance[i] = numeratorError + Math.abs(value) * normalisation;
   }
 }
 
-function attentionPlan(dtype: KvDType, shape: AttentionShape, stepsOf: (data: AttentionData) => readonly OpStep[]): OpPlan {
-  const { numHeads, numKvHeads, headDimK, headDimV, blockSize, slidingWindow, sequences } = shape;
-  const data = makeData(dtype, shape);
-  const { numBlocks, maxBlocks, qStride } = data;
+function attentionPlan(shape: AttentionShape, stepsOf: (data: AttentionData) => readonly OpStep[]): OpPlan {
+  const { numHeads, headDimK, headDimV, slidingWindow, softcap, causal, sequences } = shape;
+  const data = makeData(shape);
+  const { maxBlocks, qStride } = data;
   const numRows = Math.max(1, data.queries.length);
   // Room for every query as a sequence of its own, as the batch-invariance case needs it; one entry is needed beyond the sequences.
   const blockTables = new Int32Array(numRows * maxBlocks).fill(-1);
@@ -138,8 +151,8 @@ function attentionPlan(dtype: KvDType, shape: AttentionShape, stepsOf: (data: At
     arrays: {
       out: blank(numRows * numHeads * headDimV),
       q: data.q,
-      keyCache: encodeCache(dtype, data.keys),
-      valueCache: encodeCache(dtype, data.values),
+      keyCache: data.keys.array,
+      valueCache: data.values.array,
       blockTables,
       contextLengths,
       queryStarts,
@@ -148,8 +161,8 @@ function attentionPlan(dtype: KvDType, shape: AttentionShape, stepsOf: (data: At
     views: {
       out: { array: "out", shape: ["numTokens", numHeads, headDimV] },
       q: { array: "q", shape: ["numTokens", numHeads, headDimK], rowStride: qStride },
-      keyCache: { array: "keyCache", shape: [numBlocks, numKvHeads, blockSize, headDimK] },
-      valueCache: { array: "valueCache", shape: [numBlocks, numKvHeads, blockSize, headDimV] },
+      keyCache: cacheView("keyCache", data.keys),
+      valueCache: cacheView("valueCache", data.values),
       blockTables: { array: "blockTables", shape: ["numSequences", maxBlocks] },
       contextLengths: { array: "contextLengths", shape: ["numSequences"] },
       queryStarts: { array: "queryStarts", shape: [queryStarts.length] },
@@ -163,6 +176,8 @@ function attentionPlan(dtype: KvDType, shape: AttentionShape, stepsOf: (data: At
         queryStarts: starts!,
         scale: scaleOf(shape),
         ...(slidingWindow > 0 ? { slidingWindow } : {}),
+        ...(softcap === undefined ? {} : { softcap }),
+        ...(causal === undefined ? {} : { causal }),
       }),
     steps: stepsOf(data),
   };
@@ -263,31 +278,76 @@ const headsList: readonly Heads[] = [
   { numHeads: 3, numKvHeads: 3, headDimK: 24, headDimV: 40 },
 ];
 
-const shapes: readonly AttentionShape[] = [
-  ...headsList.map((heads) => ({ ...heads, blockSize: 16, slidingWindow: 0, sequences: mixed })),
-  { ...headsList[1]!, blockSize: 16, slidingWindow: 0, sequences: decodes },
-  { ...headsList[2]!, blockSize: 32, slidingWindow: 0, sequences: prefill },
-  { ...headsList[1]!, blockSize: 5, slidingWindow: 0, sequences: mixed },
-  ...[1, 7, 16, 100].map((slidingWindow) => ({ ...headsList[1]!, blockSize: 16, slidingWindow, sequences: mixed })),
+const f16 = { keyDType: "f16", valueDType: "f16" } as const;
+const f32 = { keyDType: "f32", valueDType: "f32" } as const;
+const grouped = { ...headsList[1]!, blockSize: 16, slidingWindow: 0 };
+
+const floatShapes: readonly AttentionShape[] = [
+  ...headsList.map((heads) => ({ ...f16, ...heads, blockSize: 16, slidingWindow: 0, sequences: mixed })),
+  { ...f16, ...grouped, sequences: decodes },
+  { ...f16, ...headsList[2]!, blockSize: 32, slidingWindow: 0, sequences: prefill },
+  { ...f16, ...grouped, blockSize: 5, sequences: mixed },
+  ...[1, 7, 16, 100].map((slidingWindow) => ({ ...f16, ...grouped, slidingWindow, sequences: mixed })),
+  { ...f32, ...headsList[0]!, blockSize: 16, slidingWindow: 0, sequences: mixed },
+  { ...f32, ...grouped, sequences: mixed },
+  { ...f32, ...headsList[4]!, blockSize: 5, slidingWindow: 7, sequences: mixed },
+  { ...f32, ...grouped, sequences: decodes },
 ];
 
-function title({ numHeads, numKvHeads, headDimK, headDimV, blockSize, slidingWindow, sequences }: AttentionShape): string {
+const variantShapes: readonly AttentionShape[] = [
+  { ...f16, ...grouped, softcap: 2, sequences: mixed },
+  { ...f32, ...headsList[2]!, blockSize: 16, slidingWindow: 7, softcap: 50, sequences: mixed },
+  { ...f16, ...grouped, causal: false, sequences: mixed },
+  { ...f32, ...headsList[0]!, blockSize: 5, slidingWindow: 7, causal: false, sequences: mixed },
+];
+
+const wide: Heads = { numHeads: 3, numKvHeads: 1, headDimK: 32, headDimV: 96 };
+const pairs: readonly (readonly [KvDType, KvDType])[] = [
+  ["q8_0", "q8_0"],
+  ["q4_0", "q4_0"],
+  ["f16", "q8_0"],
+  ["q8_0", "q4_0"],
+  ["q4_0", "f32"],
+  ["f32", "f16"],
+];
+const pairedShapes: readonly AttentionShape[] = pairs.flatMap(([keyDType, valueDType]) => [
+  { ...grouped, keyDType, valueDType, sequences: mixed },
+  { ...wide, keyDType, valueDType, blockSize: 5, slidingWindow: 7, sequences: mixed },
+]);
+
+function title(shape: AttentionShape): string {
+  const { keyDType, valueDType, numHeads, numKvHeads, headDimK, headDimV, blockSize, slidingWindow, softcap, causal, sequences } = shape;
+  const dtypes = keyDType === valueDType ? keyDType : `${keyDType} and ${valueDType}`;
   const heads = `${numHeads} heads over ${numKvHeads}, ${headDimK} and ${headDimV}`;
   const window = slidingWindow > 0 ? `, window ${slidingWindow}` : "";
-  return `${heads}, blocks of ${blockSize}${window}, ${sequences.map(([context, queries]) => `${queries}/${context}`).join(" ")}`;
+  const variant = `${softcap === undefined ? "" : `, softcap ${softcap}`}${causal === false ? ", not causal" : ""}`;
+  const queries = sequences.map(([context, numQueries]) => `${numQueries}/${context}`).join(" ");
+  return `${dtypes}, ${heads}, blocks of ${blockSize}${window}${variant}, ${queries}`;
 }
 
-export const attentionCases: readonly OpCase[] = kvDTypes.flatMap((dtype) => {
-  const make = (suffix: string, shape: AttentionShape, steps: (shape: AttentionShape, data: AttentionData) => OpStep[]): OpCase => ({
-    name: `attention ${dtype}, ${title(shape)}${suffix}`,
+type StepMaker = (shape: AttentionShape, data: AttentionData) => OpStep[];
+
+function attentionCase(suffix: string, shape: AttentionShape, steps: StepMaker): OpCase {
+  return {
+    name: `attention ${title(shape)}${suffix}`,
     op: "attention",
-    dtype,
-    plan: () => attentionPlan(dtype, shape, (data) => steps(shape, data)),
-  });
-  return [
-    ...shapes.map((shape) => make("", shape, correctSteps)),
-    make(", batch-invariant", shapes[2]!, invariantSteps),
-    make(", batch-invariant", { ...shapes[1]!, slidingWindow: 7 }, invariantSteps),
-    make(", bad tables are faults", shapes[0]!, faultSteps),
-  ];
-});
+    dtype: shape.keyDType,
+    otherDType: shape.valueDType,
+    plan: () => attentionPlan(shape, (data) => steps(shape, data)),
+  };
+}
+
+const invariantShapes: readonly AttentionShape[] = [
+  { ...f16, ...headsList[2]!, blockSize: 16, slidingWindow: 0, sequences: mixed },
+  { ...f16, ...grouped, slidingWindow: 7, sequences: mixed },
+  { ...f32, ...grouped, slidingWindow: 7, softcap: 3, sequences: mixed },
+  { ...grouped, keyDType: "q8_0", valueDType: "q4_0", sequences: mixed },
+  { ...wide, keyDType: "q4_0", valueDType: "q8_0", blockSize: 16, slidingWindow: 0, sequences: mixed },
+];
+
+export const attentionCases: readonly OpCase[] = [
+  ...[...floatShapes, ...variantShapes, ...pairedShapes].map((shape) => attentionCase("", shape, correctSteps)),
+  ...invariantShapes.map((shape) => attentionCase(", batch-invariant", shape, invariantSteps)),
+  attentionCase(", bad tables are faults", floatShapes[0]!, faultSteps),
+  attentionCase(", bad tables are faults", pairedShapes[1]!, faultSteps),
+];

@@ -13,10 +13,12 @@ interface RopeShape {
   readonly mode: RopeMode;
   readonly theta: number;
   readonly hasFactors?: boolean;
+  /** Absent: not given to the op. */
+  readonly magnitude?: number;
 }
 
 /**
- * Each result a·cos ∓ b·sin: two functions rounded to f32, two products and a sum, 4u of |a| + |b|. The angle is meant in double precision:
+ * Each result a·cos ∓ b·sin: two functions rounded to f32, two products and a sum, 4u of |a| + |b|; with a magnitude 6u of it times |a| + |b|. The angle is meant in double precision:
  * a backend whose angle is off by f32 rounding at position 10^6 fails.
  */
 function rotate(
@@ -27,20 +29,21 @@ function rotate(
   shape: RopeShape,
   factors: Float32Array,
 ): void {
-  const { dims, mode, theta } = shape;
+  const { dims, mode, theta, magnitude = 1 } = shape;
+  const roundings = shape.magnitude === undefined ? 4 : 6;
   for (let i = 0; i < dims / 2; i++) {
     const angle = (position * theta ** ((-2 * i) / dims)) / (shape.hasFactors ? factors[i]! : 1);
     const [at, other] = mode === "normal" ? [first + 2 * i, first + 2 * i + 1] : [first + i, first + i + dims / 2];
     const [a, b] = [values[at]!, values[other]!];
-    values[at] = a * Math.cos(angle) - b * Math.sin(angle);
-    values[other] = a * Math.sin(angle) + b * Math.cos(angle);
-    tolerance[at] = tolerance[other] = 4 * unitRoundoff * (Math.abs(a) + Math.abs(b));
+    values[at] = magnitude * (a * Math.cos(angle) - b * Math.sin(angle));
+    values[other] = magnitude * (a * Math.sin(angle) + b * Math.cos(angle));
+    tolerance[at] = tolerance[other] = roundings * unitRoundoff * magnitude * (Math.abs(a) + Math.abs(b));
   }
 }
 
 /** q and k are the leading parts of the rows of one fused tensor, whose rest must stay. */
 function ropePlan(shape: RopeShape, invariance: boolean): OpPlan {
-  const { numHeads, numKvHeads, headDim, dims, mode, theta } = shape;
+  const { numHeads, numKvHeads, headDim, dims, mode, theta, magnitude } = shape;
   const random = new Random(numHeads * 31 + headDim);
   const kOffset = Math.ceil((numHeads * headDim) / 64) * 64;
   const stride = kOffset + numKvHeads * headDim + 64;
@@ -74,7 +77,13 @@ function ropePlan(shape: RopeShape, invariance: boolean): OpPlan {
       factors: { array: "factors", shape: [dims / 2] },
     },
     record: (encoder, { q, k, positions: at, factors: frequencyFactors }) =>
-      encoder.rope(q!, k!, at!, { theta, dims, mode, ...(shape.hasFactors ? { frequencyFactors: frequencyFactors! } : {}) }),
+      encoder.rope(q!, k!, at!, {
+        theta,
+        dims,
+        mode,
+        ...(shape.hasFactors ? { frequencyFactors: frequencyFactors! } : {}),
+        ...(magnitude === undefined ? {} : { magnitude }),
+      }),
     steps: invariance
       ? invarianceSteps(maxBatchSize, stepOf, (outputs, place) => [outputs.fused!.subarray(place * stride, (place + 1) * stride)])
       : steps,
@@ -87,14 +96,17 @@ const shapes: readonly RopeShape[] = (["normal", "neox"] as const).flatMap((mode
   { numHeads: 3, numKvHeads: 1, headDim: 48, dims: 48, mode, theta: 500000, hasFactors: true },
   { numHeads: 2, numKvHeads: 2, headDim: 80, dims: 20, mode, theta: 10000 },
   { numHeads: 2, numKvHeads: 1, headDim: 14, dims: 10, mode, theta: 1e6 },
+  { numHeads: 2, numKvHeads: 1, headDim: 32, dims: 32, mode, theta: 10000, hasFactors: true, magnitude: 1.1386 },
 ]);
 
-const title = ({ numHeads, numKvHeads, headDim, dims, mode, hasFactors }: RopeShape) =>
-  `rope ${mode}, ${numHeads} and ${numKvHeads} heads of ${headDim}, ${dims} dims${hasFactors ? ", frequency factors" : ""}`;
+const title = ({ numHeads, numKvHeads, headDim, dims, mode, hasFactors, magnitude }: RopeShape) => {
+  const variant = `${hasFactors ? ", frequency factors" : ""}${magnitude === undefined ? "" : `, magnitude ${magnitude}`}`;
+  return `rope ${mode}, ${numHeads} and ${numKvHeads} heads of ${headDim}, ${dims} dims${variant}`;
+};
 
 export const ropeCases: readonly OpCase[] = [
   ...shapes.map((shape): OpCase => ({ name: title(shape), op: "rope", dtype: "f32", plan: () => ropePlan(shape, false) })),
-  ...[shapes[1]!, shapes[7]!].map(
+  ...[shapes[1]!, shapes[8]!].map(
     (shape): OpCase => ({ name: `${title(shape)}, batch-invariant`, op: "rope", dtype: "f32", plan: () => ropePlan(shape, true) }),
   ),
 ];

@@ -13,6 +13,8 @@ export interface RowProblem {
   readonly numColumns: number;
   /** Columns of each input where they differ from `numColumns`. */
   readonly inputColumns?: number;
+  /** Axes of a row of the inputs and of `out` where it has more than one: [numHeads, headDim] of `numColumns` elements. */
+  readonly rowShape?: readonly number[];
   /** Exact results and how far f32 may be from them, for `maxBatchSize` rows. */
   readonly expected: Float64Array;
   readonly tolerance: Float64Array;
@@ -47,13 +49,21 @@ function rowPlan(problem: RowProblem, layout: RowLayout, steps: (parts: RowParts
   const views: Record<string, OpPlan["views"][string]> = {};
   for (const name of Object.keys(problem.inputs)) {
     arrays[name] = blank(maxBatchSize * inputStride);
-    views[name] = { array: name, shape: [rows, inputColumns], ...(rowGap > 0 ? { rowStride: inputStride } : {}) };
+    views[name] = {
+      array: name,
+      shape: [rows, ...(problem.rowShape ?? [inputColumns])],
+      ...(rowGap > 0 ? { rowStride: inputStride } : {}),
+    };
   }
   for (const [name, { array, shape }] of Object.entries(problem.shared ?? {})) {
     arrays[name] = array;
     views[name] = { array: name, shape };
   }
-  views.out = { array: outArray, shape: [rows, problem.numColumns], ...(rowGap > 0 ? { rowStride: outStride } : {}) };
+  views.out = {
+    array: outArray,
+    shape: [rows, ...(problem.rowShape ?? [problem.numColumns])],
+    ...(rowGap > 0 ? { rowStride: outStride } : {}),
+  };
   const writeRows = (chosen: readonly number[]): PlainArrays =>
     Object.fromEntries(
       Object.entries(problem.inputs).map(([name, array]) => [
