@@ -76,7 +76,8 @@ export interface KernelSet {
    * Writes k and v [T, numKvHeads, headDim] to slot slotMapping[t] = block · blockSize + offset of the caches, each in its cache's dtype.
    * Quantised caches hold the file format's blocks along headDim, from x in f32 arithmetic, rounding to nearest, ties to even:
    * q8_0: d = max|x| / 127, q = round(x · (1 / d)); q4_0: d = m / -8 with m the x of largest magnitude (the first on ties),
-   * q = min(15, round(x · (1 / d)) + 8). The scale is stored as f16(d); d = 0 gives zeros.
+   * q = min(15, round(x · (1 / d)) + 8). The scale is stored as f16(d). Where 1 / d is no finite number (d = 0 among them) it counts as 0;
+   * NaN or infinity among the x makes the scale NaN (0x7e00). In both cases every q stands for 0: 0 of q8_0, 8 of q4_0.
    */
   storeKv(k: Tensor, v: Tensor, keyCache: Tensor, valueCache: Tensor, slotMapping: Tensor): void;
   /** out [T, numHeads, headDimV] = softmax(scale · q · keysᵀ) · values over the keys that a query sees, heads grouped over the KV heads.
