@@ -25,7 +25,7 @@ const packedGroups: Partial<Record<DType, { readonly blockSize: number; readonly
 /** One block of 32 quantised activations: 32 bytes, a float scale, an int32 sum. */
 const quantisedBlock = { columns: 32, byteLength: 40 };
 
-const kvDTypes: readonly DType[] = ["f16", "f32"];
+const kvDTypes: readonly DType[] = ["f16", "f32", "q8_0", "q4_0"];
 /** Storage types whose plain tensors the native runtime can address. */
 const addressableDTypes: readonly DType[] = ["f32", "f16", "bf16", "f64", "i8", "i16", "i32", "i64", "q4_0", "q8_0"];
 

@@ -9,6 +9,7 @@
 #include "pooling.h"
 #include "rope.h"
 #include "sampling.h"
+#include "top_logprobs.h"
 
 namespace thermocline::THERMOCLINE_ISA {
 namespace {

@@ -144,6 +144,21 @@ THERMOCLINE_INLINE void store_int8(int8_t* p, I32x16 a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
 }
 
+THERMOCLINE_INLINE I32x16 load_int8(const std::byte* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(bytes, bytes))};
+}
+THERMOCLINE_INLINE I32x16 load_uint8(const std::byte* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_unpackhi_epi64(bytes, bytes))};
+}
+THERMOCLINE_INLINE F32x16 splat_half(const std::byte* p) {
+  int16_t half;
+  memcpy(&half, p, sizeof half);
+  const __m256 lanes = _mm256_cvtph_ps(_mm_set1_epi16(half));
+  return {lanes, lanes};
+}
+
 THERMOCLINE_INLINE Bytes load_bytes(const std::byte* p) {
   return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
 }

@@ -101,6 +101,14 @@ THERMOCLINE_INLINE I32x16 round_to_int(F32x16 a) {
 }
 THERMOCLINE_INLINE void store_int8(int8_t* p, I32x16 a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v)); }
 
+THERMOCLINE_INLINE I32x16 load_int8(const std::byte* p) { return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
+THERMOCLINE_INLINE I32x16 load_uint8(const std::byte* p) { return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
+THERMOCLINE_INLINE F32x16 splat_half(const std::byte* p) {
+  int16_t half;
+  memcpy(&half, p, sizeof half);
+  return {_mm512_cvtph_ps(_mm256_set1_epi16(half))};
+}
+
 THERMOCLINE_INLINE Bytes load_bytes(const std::byte* p) { return {_mm512_loadu_si512(p)}; }
 THERMOCLINE_INLINE Bytes low_nibbles(Bytes a) { return {_mm512_and_si512(a.v, _mm512_set1_epi8(15))}; }
 THERMOCLINE_INLINE Bytes high_nibbles(Bytes a) { return {_mm512_and_si512(_mm512_srli_epi16(a.v, 4), _mm512_set1_epi8(15))}; }

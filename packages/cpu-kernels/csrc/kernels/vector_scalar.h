@@ -156,6 +156,24 @@ THERMOCLINE_INLINE void store_int8(int8_t* p, I32x16 x) {
   for (int i = 0; i < 16; i++) p[i] = static_cast<int8_t>(lanes[i]);
 }
 
+// 16 bytes, signed or not, a lane each.
+THERMOCLINE_INLINE I32x16 load_int8(const std::byte* p) {
+  int32_t lanes[16];
+  for (int i = 0; i < 16; i++) lanes[i] = static_cast<int8_t>(p[i]);
+  return from_lanes<I32x16>(lanes);
+}
+THERMOCLINE_INLINE I32x16 load_uint8(const std::byte* p) {
+  int32_t lanes[16];
+  for (int i = 0; i < 16; i++) lanes[i] = static_cast<uint8_t>(p[i]);
+  return from_lanes<I32x16>(lanes);
+}
+// A binary16 at any address, in all lanes.
+THERMOCLINE_INLINE F32x16 splat_half(const std::byte* p) {
+  uint16_t half;
+  memcpy(&half, p, sizeof half);
+  return splat(half_to_float(half));
+}
+
 THERMOCLINE_INLINE Bytes load_bytes(const std::byte* p) { Bytes r; memcpy(&r, p, sizeof r); return r; }
 THERMOCLINE_INLINE Bytes low_nibbles(Bytes x) { return {x.a & 0x0f0f, x.b & 0x0f0f, x.c & 0x0f0f, x.d & 0x0f0f}; }
 THERMOCLINE_INLINE Bytes high_nibbles(Bytes x) { return {x.a >> 4 & 0x0f0f, x.b >> 4 & 0x0f0f, x.c >> 4 & 0x0f0f, x.d >> 4 & 0x0f0f}; }
