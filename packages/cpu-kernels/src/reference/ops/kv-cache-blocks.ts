@@ -17,11 +17,21 @@ function writeScale(block: Uint8Array, scale: number): void {
   block[1] = bits >> 8;
 }
 
-/** 1 / d in f32. 0 for d = 0, which makes every quant that of zero. */
-const inverseOf = (scale: number) => (scale === 0 ? 0 : Math.fround(1 / scale));
+/** 1 / d in f32. 0 where that is no finite number, which makes every quant that of zero. */
+function inverseOf(scale: number): number {
+  const inverse = Math.fround(1 / scale);
+  return Number.isFinite(inverse) ? inverse : 0;
+}
+
+/** A block that stands for NaN, because a value is NaN or infinite: scale NaN, quants of zero. */
+function writeNotANumber(block: Uint8Array, zero: number): void {
+  block.fill(zero);
+  block.set([0x00, 0x7e]);
+}
 
 /** d = max|x| / 127, q = round(x · (1 / d)); bytes: f16 d, 32 signed q. */
 export const encodeQ80Block: CacheBlockEncoder = (values, block) => {
+  if (!values.every(Number.isFinite)) return writeNotANumber(block, 0);
   const largest = values.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
   const scale = Math.fround(largest / 127);
   const inverse = inverseOf(scale);
@@ -31,6 +41,7 @@ export const encodeQ80Block: CacheBlockEncoder = (values, block) => {
 
 /** d = m / -8 with m the first x of largest magnitude, q = min(15, round(x · (1 / d)) + 8); bytes: f16 d, then q[i] | q[i + 16] << 4. */
 export const encodeQ40Block: CacheBlockEncoder = (values, block) => {
+  if (!values.every(Number.isFinite)) return writeNotANumber(block, 0x88);
   const extreme = values.reduce((found, value) => (Math.abs(value) > Math.abs(found) ? value : found));
   const scale = Math.fround(extreme / -8);
   const inverse = inverseOf(scale);

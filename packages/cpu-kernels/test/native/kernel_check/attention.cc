@@ -1,4 +1,4 @@
-// attention: grouped heads, paged caches, windows, mixed prefill and decode.
+// attention: grouped heads, paged caches of every dtype, windows, caps, whole contexts, mixed prefill and decode.
 #include "kernel_check.h"
 
 #include <algorithm>
@@ -14,7 +14,9 @@ struct AttentionCase {
   int64_t heads, kv_heads, dim_k, dim_v, block_size;
   std::vector<int32_t> lengths, queries;
   uint32_t window;
-  DType dtype;
+  DType key_dtype, value_dtype;
+  double softcap = 0;
+  bool causal = true;
 };
 
 struct AttentionTensors {
@@ -22,12 +24,31 @@ struct AttentionTensors {
   std::vector<std::vector<float>> key_rows, value_rows;  // [sequence][position, kv head, dim] as stored
 };
 
-void put(Tensor& cache, int64_t index, float value) {
-  if (cache.view.dtype == DType::f32) {
-    cache.as<float>()[index] = value;
-    return;
+bool has_blocks(DType dtype) { return dtype == DType::q8_0 || dtype == DType::q4_0; }
+
+// A row of a cache: random values as the dtype holds them, which are returned; or NaN.
+std::vector<float> put_row(Tensor& cache, int64_t row, int64_t dim, bool nan) {
+  std::vector<float> values;
+  const DType dtype = cache.view.dtype;
+  for (int64_t i = 0; i < dim; i += has_blocks(dtype) ? 32 : 1) {
+    const float value = nan ? not_a_number : uniform(-2, 2);
+    if (dtype == DType::f32) {
+      cache.as<float>()[row * dim + i] = value;
+      values.push_back(value);
+    } else if (dtype == DType::f16) {
+      const uint16_t half = nan ? 0x7e00 : nearest_half(value);
+      cache.as<uint16_t>()[row * dim + i] = half;
+      values.push_back(static_cast<float>(half_value(half)));
+    } else {
+      // Any quants, the extremes often, under a scale that keeps values near 1.
+      std::byte* block = cache.bytes.data() + (row * dim + i) / 32 * storage_block(dtype).bytes;
+      const uint16_t scale = nan ? 0x7e00 : nearest_half(uniform(-1, 1) / (dtype == DType::q8_0 ? 64 : 4));
+      memcpy(block, &scale, 2);
+      for (uint32_t byte = 2; byte < storage_block(dtype).bytes; byte++) block[byte] = static_cast<std::byte>(uniform_int(0, 4) == 0 ? 0x80 : uniform_int(0, 255));
+      for (const float element : values_of_block(dtype, block)) values.push_back(element);
+    }
   }
-  cache.as<uint16_t>()[index] = std::isnan(value) ? 0x7e00 : nearest_half(value);
+  return values;
 }
 
 AttentionTensors make_attention(const AttentionCase& c) {
@@ -47,10 +68,12 @@ AttentionTensors make_attention(const AttentionCase& c) {
   a.lengths = from_ints({sequences}, c.lengths);
   a.q = random_f32({tokens, c.heads, c.dim_k}, -1, 1, 6);
   a.out = make(DType::f32, {tokens, c.heads, c.dim_v}, 2);
-  a.keys = make(c.dtype, {all_blocks, c.kv_heads, c.block_size, c.dim_k});
-  a.values = make(c.dtype, {all_blocks, c.kv_heads, c.block_size, c.dim_v});
-  for (int64_t i = 0; i < all_blocks * c.kv_heads * c.block_size * c.dim_k; i++) put(a.keys, i, not_a_number);
-  for (int64_t i = 0; i < all_blocks * c.kv_heads * c.block_size * c.dim_v; i++) put(a.values, i, not_a_number);
+  a.keys = make(c.key_dtype, {all_blocks, c.kv_heads, c.block_size, c.dim_k});
+  a.values = make(c.value_dtype, {all_blocks, c.kv_heads, c.block_size, c.dim_v});
+  for (int64_t row = 0; row < all_blocks * c.kv_heads * c.block_size; row++) {
+    put_row(a.keys, row, c.dim_k, true);
+    put_row(a.values, row, c.dim_v, true);
+  }
   std::vector<int32_t> order(static_cast<size_t>(all_blocks));
   std::iota(order.begin(), order.end(), 0);
   std::shuffle(order.begin(), order.end(), generator);
@@ -62,13 +85,11 @@ AttentionTensors make_attention(const AttentionCase& c) {
     const auto fill_cache = [&](Tensor& cache, int64_t dim) {
       std::vector<float> rows;
       for (int64_t position = 0; position < length; position++)
-        for (int64_t h = 0; h < c.kv_heads; h++)
-          for (int64_t d = 0; d < dim; d++) {
-            const int64_t block = a.tables.at<int32_t>(s, position / c.block_size);
-            const float value = uniform(-2, 2);
-            put(cache, ((block * c.kv_heads + h) * c.block_size + position % c.block_size) * dim + d, value);
-            rows.push_back(c.dtype == DType::f16 ? static_cast<float>(half_value(nearest_half(value))) : value);
-          }
+        for (int64_t h = 0; h < c.kv_heads; h++) {
+          const int64_t block = a.tables.at<int32_t>(s, position / c.block_size);
+          const std::vector<float> row = put_row(cache, (block * c.kv_heads + h) * c.block_size + position % c.block_size, dim, false);
+          rows.insert(rows.end(), row.begin(), row.end());
+        }
       return rows;
     };
     a.key_rows.push_back(fill_cache(a.keys, c.dim_k));
@@ -81,7 +102,7 @@ void check_attention_case(const AttentionCase& c) {
   AttentionTensors a = make_attention(c);
   const double scale = 1 / std::sqrt(static_cast<double>(c.dim_k));
   const auto run = [&](const KernelTable& table, const Parallel& parallel) {
-    return table.attention(a.out.view, a.q.view, a.keys.view, a.values.view, a.tables.view, a.lengths.view, a.starts.view, scale, 0, c.window, 1, parallel);
+    return table.attention(a.out.view, a.q.view, a.keys.view, a.values.view, a.tables.view, a.lengths.view, a.starts.view, scale, c.softcap, c.window, c.causal, parallel);
   };
   for_each_isa(a.out, run, [&](const char* isa) {
     for (size_t s = 0; s < c.lengths.size(); s++)
@@ -89,26 +110,28 @@ void check_attention_case(const AttentionCase& c) {
         const int64_t token = a.starts.as<int32_t>()[s] + query;
         const int64_t position = c.lengths[s] - c.queries[s] + query;
         const int64_t first = c.window == 0 ? 0 : std::max<int64_t>(0, position - c.window + 1);
+        const int64_t last = c.causal ? position : c.lengths[s] - 1;
         for (int64_t head = 0; head < c.heads; head++) {
           const int64_t kv_head = head / (c.heads / c.kv_heads);
           std::vector<double> scores;
           double largest_sum = 0;
-          for (int64_t p = first; p <= position; p++) {
+          for (int64_t p = first; p <= last; p++) {
             double score = 0, magnitude = 0;
             for (int64_t d = 0; d < c.dim_k; d++) {
               const double term = static_cast<double>(a.q.at<float>(token, head * c.dim_k + d)) * a.key_rows[s][static_cast<size_t>((p * c.kv_heads + kv_head) * c.dim_k + d)];
               score += term;
               magnitude += std::fabs(term);
             }
-            scores.push_back(score * scale);
+            scores.push_back(c.softcap == 0 ? score * scale : c.softcap * std::tanh(score * scale / c.softcap));
             largest_sum = std::max(largest_sum, magnitude * scale);
           }
           const double best = *std::max_element(scores.begin(), scores.end());
           double total = 0;
           for (double& score : scores) total += score = std::exp(score - best);
+          // The cap's tanh has slope 1 at most and loses 1.4 ulp; its quotient and product round too.
           // A score's error becomes a relative error of its weight, in the numerator and in the sum; then the roundings of one weighted
           // sum and of rescaling at each chunk.
-          const double score_error = half_ulp * (2 * (static_cast<double>(c.dim_k) / 16 + 6) * largest_sum + 2 * std::fabs(best) + 2);
+          const double score_error = half_ulp * (2 * (static_cast<double>(c.dim_k) / 16 + 6) * largest_sum + 2 * std::fabs(best) + 2 + 5 * c.softcap);
           const double bound = 2 * (2 * score_error + half_ulp * (2.0 * static_cast<double>(scores.size()) + 16));
           for (int64_t d = 0; d < c.dim_v; d++) {
             double expected = 0, magnitude = 0;
@@ -135,7 +158,8 @@ void check_attention_case(const AttentionCase& c) {
       q.shape[0] = row.shape[0] = 1;
       row.data += 4 * static_cast<int64_t>(s) * row.row_stride;
       Tensor out = make(DType::f32, {1, c.heads, c.dim_v});
-      const Status status = table->attention(out.view, q, a.keys.view, a.values.view, row, length.view, starts.view, scale, 0, c.window, 1, serial);
+      // A last query sees its whole context with or without causality.
+      const Status status = table->attention(out.view, q, a.keys.view, a.values.view, row, length.view, starts.view, scale, c.softcap, c.window, c.causal, serial);
       check(status.ok() && memcmp(out.bytes.data(), &a.out.at<float>(last, 0), out.bytes.size()) == 0, "%s: the batch changes a sequence", table->isa);
     }
   }
@@ -146,17 +170,24 @@ void check_attention_case(const AttentionCase& c) {
 void check_attention() {
   begin_op("attention");
   for (const DType dtype : {DType::f32, DType::f16}) {
-    check_attention_case({1, 1, 1, 1, 1, {1}, {1}, 0, dtype});
-    check_attention_case({8, 1, 64, 64, 16, {33, 5}, {1, 1}, 0, dtype});
-    check_attention_case({6, 2, 80, 48, 16, {40, 17, 0, 16}, {40, 3, 0, 1}, 0, dtype});
-    check_attention_case({7, 1, 172, 33, 8, {70}, {2}, 0, dtype});
-    check_attention_case({5, 5, 128, 128, 5, {61, 19}, {4, 19}, 0, dtype});
-    check_attention_case({2, 1, 512, 512, 32, {50}, {3}, 0, dtype});
-    check_attention_case({4, 2, 48, 48, 16, {100, 30}, {9, 30}, 20, dtype});
-    check_attention_case({2, 2, 16, 16, 7, {40}, {40}, 1, dtype});
+    check_attention_case({1, 1, 1, 1, 1, {1}, {1}, 0, dtype, dtype});
+    check_attention_case({8, 1, 64, 64, 16, {33, 5}, {1, 1}, 0, dtype, dtype});
+    check_attention_case({6, 2, 80, 48, 16, {40, 17, 0, 16}, {40, 3, 0, 1}, 0, dtype, dtype});
+    check_attention_case({7, 1, 172, 33, 8, {70}, {2}, 0, dtype, dtype, 3});
+    check_attention_case({5, 5, 128, 128, 5, {61, 19}, {4, 19}, 0, dtype, dtype, 0, false});
+    check_attention_case({2, 1, 512, 512, 32, {50}, {3}, 0, dtype, dtype});
+    check_attention_case({4, 2, 48, 48, 16, {100, 30}, {9, 30}, 20, dtype, dtype, 50});
+    check_attention_case({2, 2, 16, 16, 7, {40}, {40}, 1, dtype, dtype});
   }
+  for (const DType key_dtype : {DType::q8_0, DType::q4_0, DType::f16})
+    for (const DType value_dtype : {DType::q4_0, DType::q8_0, DType::f32}) {
+      check_attention_case({4, 1, 64, 64, 16, {33, 5}, {1, 5}, 0, key_dtype, value_dtype});
+      check_attention_case({7, 1, 96, 32, 8, {70}, {2}, 0, key_dtype, value_dtype, 2});
+      check_attention_case({2, 2, 32, 160, 5, {21, 19}, {4, 19}, 0, key_dtype, value_dtype, 0, false});
+      check_attention_case({6, 3, 32, 32, 16, {100, 30}, {9, 30}, 20, key_dtype, value_dtype});
+    }
 
-  const AttentionCase c{4, 2, 16, 16, 4, {10, 6}, {2, 3}, 0, DType::f32};
+  const AttentionCase c{4, 2, 16, 16, 4, {10, 6}, {2, 3}, 0, DType::f32, DType::f32};
   const double scale = 0.25;
   AttentionTensors a = make_attention(c);
   const auto run = [&](const KernelTable& table, const Parallel& parallel) {
@@ -177,7 +208,7 @@ void check_attention() {
   with(a.starts.as<int32_t>()[2], 6, 6, 5, "query starts beyond the tokens");
 
   // Blocks that the window has left behind may be gone; a query whose scores are huge still sees a softmax.
-  AttentionCase windowed{2, 1, 16, 16, 4, {30}, {2}, 5, DType::f32};
+  AttentionCase windowed{2, 1, 16, 16, 4, {30}, {2}, 5, DType::f32, DType::f32};
   AttentionTensors w = make_attention(windowed);
   for (int64_t b = 0; b < 6; b++) w.tables.at<int32_t>(0, b) = -1;
   for (int64_t i = 0; i < 32; i++) w.q.at<float>(0, i) *= 1e4f;
@@ -186,6 +217,12 @@ void check_attention() {
   }, [&](const char* isa) {
     for (int64_t i = 0; i < 64; i++) check(std::isfinite(w.out.at<float>(i / 32, i % 32)), "%s: not finite behind a window", isa);
   });
+  AttentionCase cut{1, 1, 32, 32, 4, {3}, {1}, 0, DType::q8_0, DType::q4_0};
+  AttentionTensors n = make_attention(cut);
+  n.keys.view.shape[3] = n.q.view.shape[2] = 16;
+  expect_problem([&](const KernelTable& table, const Parallel& parallel) {
+    return table.attention(n.out.view, n.q.view, n.keys.view, n.values.view, n.tables.view, n.lengths.view, n.starts.view, 1.0, 0, 0, 1, parallel);
+  }, 16, 32, "heads that are no whole blocks");
   end_op();
 }
 

@@ -48,6 +48,13 @@ void check_embed() {
                          check(out.at<float>(t, i) == weight.values[static_cast<size_t>(ids.as<int32_t>()[t] * columns + i)], "%s %s %s [%d, %d]", isa,
                                name_of(dtype), packed ? "packed" : "plain", int(t), int(i));
                    });
+      for_each_isa(out, [&](const KernelTable& kernels, const Parallel& parallel) { return kernels.embed(out.view, table, ids.view, 5.5, parallel); },
+                   [&](const char* isa) {
+                     for (int64_t t = 0; t < 4; t++)
+                       for (int64_t i = 0; i < columns; i++)
+                         check(out.at<float>(t, i) == 5.5f * weight.values[static_cast<size_t>(ids.as<int32_t>()[t] * columns + i)], "%s %s scaled [%d, %d]", isa,
+                               name_of(dtype), int(t), int(i));
+                   });
       for (const int32_t id : {-1, 35}) {
         Tensor bad = from_ints({4}, {3, id, 4, 5});
         expect_problem([&](const KernelTable& kernels, const Parallel& parallel) { return kernels.embed(out.view, table, bad.view, 1, parallel); }, id, rows, "a token id outside the table");

@@ -43,6 +43,10 @@ Tensor random_f32(std::vector<int64_t> shape, float low = -1, float high = 1, in
 Tensor from_ints(std::vector<int64_t> shape, const std::vector<int32_t>& values);
 inline const TensorView absent{};
 
+// Elements of a q8_0 or q4_0 block: as 32 values, and from 32 values as KernelSet.storeKv says. Written apart from the kernels' own.
+std::vector<float> values_of_block(DType dtype, const std::byte* block);
+std::vector<std::byte> block_of_values(DType dtype, const float* values);
+
 // binary16, written apart from the kernels' own.
 double half_value(uint16_t half);
 uint16_t nearest_half(float value);
@@ -98,6 +102,8 @@ void check_matmul();
 void check_rope();
 void check_store_kv();
 void check_attention();
+void check_experts();
+void check_mean_pool();
 void check_elementwise();
 void check_copies();
 void check_sample();

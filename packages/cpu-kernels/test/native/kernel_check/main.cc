@@ -15,6 +15,8 @@ int main() {
   check_rope();
   check_store_kv();
   check_attention();
+  check_experts();
+  check_mean_pool();
   check_elementwise();
   check_copies();
   check_sample();

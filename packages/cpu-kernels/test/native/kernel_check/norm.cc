@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace thermocline::kernel_check {
 
@@ -46,6 +47,27 @@ void check_norms() {
               }
             });
       }
+    // Heads are normed each for itself, as rows of a matrix are.
+    for (const int64_t n : {1, 33, 128}) {
+      Tensor x = random_f32({5, 3, n}, -2, 3, 7), weight = random_f32({n}), bias = random_f32({n}), out = make(DType::f32, {5, 3, n}, 4);
+      Tensor row = make(DType::f32, {1, n});
+      for (const KernelTable* table : tables)
+        for (const Parallel* parallel : {&serial, &threaded}) {
+          const auto norm = [&](const TensorView& to, const TensorView& from) {
+            return layer ? table->layer_norm(to, from, weight.view, bias.view, 1e-5, *parallel) : table->rms_norm(to, from, weight.view, 1e-5, *parallel);
+          };
+          check(norm(out.view, x.view).ok(), "%s: heads", table->isa);
+          for (int64_t t = 0; t < 5; t++)
+            for (int64_t h = 0; h < 3; h++) {
+              TensorView head = row.view;
+              head.data = reinterpret_cast<std::byte*>(&x.at<float>(t, h * n));
+              norm(row.view, head);
+              check(memcmp(row.bytes.data(), &out.at<float>(t, h * n), row.bytes.size()) == 0, "%s: head %d of token %d", table->isa, int(h), int(t));
+            }
+          for (int64_t t = 0; t < 4; t++)
+            for (int64_t gap = 0; gap < 4; gap++) check(out.at<float>(t, 3 * n + gap) == 0, "%s wrote past a row of heads", table->isa);
+        }
+    }
     // In place.
     Tensor x = random_f32({3, 50}), weight = random_f32({50}), apart = make(DType::f32, {3, 50});
     for (const KernelTable* table : tables) {

@@ -23,7 +23,8 @@ Tensor make(DType dtype, std::vector<int64_t> shape, int64_t gap) {
   tensor.view.dtype = dtype;
   tensor.view.row_stride = columns + gap;
   const int64_t elements = shape[0] == 0 ? 0 : (shape[0] - 1) * (columns + gap) + columns;
-  tensor.bytes.assign(static_cast<size_t>(std::max<int64_t>(1, elements * element_bytes(dtype))), std::byte{0});
+  const StorageBlock unit = storage_block(dtype);
+  tensor.bytes.assign(static_cast<size_t>(std::max<int64_t>(1, elements / unit.elements * unit.bytes)), std::byte{0});
   tensor.bytes.shrink_to_fit();
   tensor.view.data = tensor.bytes.data();
   return tensor;
@@ -63,6 +64,39 @@ uint16_t nearest_half(float value) {
   const double above = half_value(static_cast<uint16_t>(high)) - magnitude;
   const int nearest = below < above || (below == above && low % 2 == 0) ? low : high;
   return sign | static_cast<uint16_t>(nearest);
+}
+
+std::vector<float> values_of_block(DType dtype, const std::byte* block) {
+  uint16_t half;
+  memcpy(&half, block, 2);
+  std::vector<float> values;
+  for (int i = 0; i < 32; i++) {
+    const int byte = static_cast<int>(block[2 + (dtype == DType::q4_0 ? i % 16 : i)]);
+    const int quant = dtype == DType::q8_0 ? (byte ^ 0x80) - 0x80 : (i < 16 ? byte % 16 : byte / 16) - 8;
+    values.push_back(static_cast<float>(quant * half_value(half)));
+  }
+  return values;
+}
+
+std::vector<std::byte> block_of_values(DType dtype, const float* values) {
+  float extreme = values[0];
+  bool finite = true;
+  for (int i = 0; i < 32; i++) {
+    finite = finite && std::isfinite(values[i]);
+    if (std::fabs(values[i]) > std::fabs(extreme)) extreme = values[i];
+  }
+  const float scale = dtype == DType::q8_0 ? std::fabs(extreme) / 127 : extreme / -8;
+  const float inverse = finite && std::isfinite(1 / scale) ? 1 / scale : 0;
+  const uint16_t half = finite ? nearest_half(scale) : 0x7e00;
+  std::vector<std::byte> block(storage_block(dtype).bytes);
+  memcpy(block.data(), &half, 2);
+  for (int i = 0; i < 32; i++) {
+    const float scaled = finite ? values[i] * inverse : 0;
+    const int quant = static_cast<int>(std::nearbyint(scaled));
+    std::byte& byte = block[static_cast<size_t>(2 + (dtype == DType::q4_0 ? i % 16 : i))];
+    byte = dtype == DType::q8_0 ? static_cast<std::byte>(quant) : byte | static_cast<std::byte>(std::min(15, quant + 8) << (i < 16 ? 0 : 4));
+  }
+  return block;
 }
 
 }  // namespace thermocline::kernel_check

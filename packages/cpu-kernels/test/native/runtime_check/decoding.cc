@@ -22,6 +22,7 @@ void check_decoding() {
   recorder.tensor(handle, DType::i32, {2});
   recorder.tensor(absent_handle, DType::f32, {});
   recorder.number(10000);
+  recorder.number(1);
   recorder.word(8);
   recorder.word(1);
   recorder.begin(OpCode::activate);
