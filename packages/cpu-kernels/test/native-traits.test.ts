@@ -71,7 +71,8 @@ describe("the CPU backend's traits", () => {
     for (const dtype of ["f32", "f16", "q8_0", "q4_0"] as const) expect(traits.supports("matmul", dtype)).toBe(true);
     for (const dtype of ["q4_k", "bf16", "iq2_s"] as const) expect(traits.supports("matmul", dtype)).toBe(false);
     expect(traits.kvDTypes.every((dtype) => traits.supports("attention", dtype) && traits.supports("storeKv", dtype))).toBe(true);
-    expect(traits.supports("attention", "q8_0")).toBe(false);
+    expect(traits.kvDTypes).toEqual(["f16", "f32", "q8_0", "q4_0"]);
+    for (const op of ["attention", "storeKv"] as const) expect(traits.supports(op, "q4_1")).toBe(false);
     expect(traits.supports("rmsNorm", "f16")).toBe(false);
   });
 });
