@@ -1,5 +1,5 @@
 /** `tokenizer.ggml.*` as a Vocabulary. Defaults where keys are absent are llama.cpp's, which files were written against. */
-import type { SpecialToken, Vocabulary } from "@thermocline/spec";
+import { type SpecialToken, TokenType, type Vocabulary } from "@thermocline/spec";
 import { GgufFormatError } from "./errors.js";
 import type { GgufHeader } from "./header.js";
 import type { GgufNumberArray } from "./value-type.js";
@@ -30,7 +30,12 @@ const defaultSpecials: Readonly<Record<VocabularyModel, Readonly<Partial<Record<
 const endOfTurnTexts = ["<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>"];
 
 /** BPE vocabularies that expect a begin-of-sequence token although their files need not say so. */
-const bpeWithBos: ReadonlySet<string> = new Set(["llama3", "llama-v3", "llama-bpe", "falcon3", "pixtral", "tekken", "chameleon"]);
+const bpeWithBos: ReadonlySet<string> = new Set([
+  ...["llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"],
+  ...["tekken", "chameleon"],
+]);
+/** BPE vocabularies whose texts end with a separator. */
+const bpeWithSep: ReadonlySet<string> = new Set(["jina-v1-en", "jina-v2-code", "roberta-bpe"]);
 
 /** Undefined where the file has no vocabulary, or one of a model that has no name in `Vocabulary`. */
 export function readVocabulary(location: string, header: GgufHeader): Vocabulary | undefined {
@@ -74,8 +79,33 @@ export function readVocabulary(location: string, header: GgufHeader): Vocabulary
     ...(merges && { merges }),
     special: readSpecials(metadata, key, model, tokens),
     addBos: flag("add_bos_token", model === "spm" || model === "wpm" || (model === "bpe" && bpeWithBos.has(String(pre)))),
+    ...(flag("add_eos_token", model === "unigram") && { addEos: true }),
+    ...(flag("add_sep_token", model === "wpm" || (model === "bpe" && bpeWithSep.has(String(pre)))) && { addSep: true }),
     addSpacePrefix: flag("add_space_prefix", model === "spm"),
+    ...(model === "wpm" && readNormalizer(flag)),
+    ...(model === "spm" && isPhi3(metadata) && { stripSpaceAfter: phi3StrippingTokens(tokens, types) }),
   };
+}
+
+function readNormalizer(flag: (name: string, byDefault: boolean) => boolean) {
+  const lowercase = flag("normalizer.lowercase", true);
+  return { lowercase, stripAccents: flag("normalizer.strip_accents", lowercase) };
+}
+
+/** Files have no key for it: like llama.cpp, by the model's name. */
+const isPhi3 = (metadata: ReadonlyMap<string, unknown>) => /phi-?3/i.test(String(metadata.get("general.name")));
+
+/** Phi-3's special tokens swallow the white space behind them, but for these. */
+const phi3KeepingTexts: ReadonlySet<string> = new Set(["<unk>", "<s>", "<|endoftext|>"]);
+
+function phi3StrippingTokens(tokens: readonly string[], types: GgufNumberArray | undefined): number[] {
+  const specialTypes: readonly number[] = [TokenType.unknown, TokenType.control, TokenType.userDefined];
+  const ids: number[] = [];
+  for (const [id, text] of tokens.entries()) {
+    const isSpecial = text === "</s>" || specialTypes.includes(Number(types?.[id]));
+    if (isSpecial && !phi3KeepingTexts.has(text)) ids.push(id);
+  }
+  return ids;
 }
 
 /** Ids outside of the vocabulary are passed over: files use them to say "none". */
@@ -88,7 +118,9 @@ function readSpecials(
   const special: Partial<Record<SpecialToken, number>> = {};
   const isToken = (id: unknown): id is number => typeof id === "number" && Number.isInteger(id) && id >= 0 && id < tokens.length;
   for (const [name, keys] of Object.entries(specialKeys) as [SpecialToken, readonly string[]][]) {
-    const id = [...keys.map((suffix) => metadata.get(key(suffix))), defaultSpecials[model][name]].find(isToken);
+    // BERT's texts begin with CLS, which files name by either key.
+    const allKeys = model === "wpm" && name === "bos" ? [...keys, ...specialKeys.cls] : keys;
+    const id = [...allKeys.map((suffix) => metadata.get(key(suffix))), defaultSpecials[model][name]].find(isToken);
     if (id !== undefined) special[name] = id;
   }
   if (special.eot === undefined) {

@@ -30,6 +30,8 @@ describe("a vocabulary", () => {
       seperator_token_id: u32(2),
       cls_token_id: u32(1),
       add_bos_token: true,
+      add_eos_token: true,
+      add_sep_token: true,
       add_space_prefix: true,
     });
     expect(vocabulary).toEqual({
@@ -41,18 +43,42 @@ describe("a vocabulary", () => {
       merges: ["t h", "th e"],
       special: { bos: 1, eos: 2, eot: 4, unk: 0, pad: 3, sep: 2, cls: 1 },
       addBos: true,
+      addEos: true,
+      addSep: true,
       addSpacePrefix: true,
     });
   });
 
+  const wpmDefaults = { model: "wpm", addBos: true, addSep: true, addSpacePrefix: false, lowercase: true, stripAccents: true };
   const defaults: readonly [string, object][] = [
     ["llama", { model: "spm", addBos: true, addSpacePrefix: true, special: { bos: 1, eos: 2, unk: 0 } }],
     ["gpt2", { model: "bpe", addBos: false, addSpacePrefix: false, special: {} }],
-    ["bert", { model: "wpm", addBos: true, addSpacePrefix: false, special: { pad: 0 } }],
-    ["t5", { model: "unigram", addBos: false, addSpacePrefix: false, special: { eos: 1, unk: 2, pad: 0 } }],
+    ["bert", { ...wpmDefaults, special: { pad: 0 } }],
+    ["t5", { model: "unigram", addBos: false, addEos: true, addSpacePrefix: false, special: { eos: 1, unk: 2, pad: 0 } }],
   ];
   it.each(defaults)("of model %s has its defaults where keys are absent", async (model, expected) => {
     expect(await vocabularyOf({ model, tokens })).toEqual({ tokens, ...expected });
+  });
+
+  it("of word pieces begins texts with CLS, and says how they are normalised", async () => {
+    const vocabulary = await vocabularyOf({ model: "bert", tokens, cls_token_id: u32(3), "normalizer.lowercase": false });
+    expect(vocabulary).toMatchObject({ special: { bos: 3, cls: 3 }, lowercase: false, stripAccents: false });
+    expect(await vocabularyOf({ model: "bert", tokens, cls_token_id: u32(3), bos_token_id: u32(4) })).toMatchObject({
+      special: { bos: 4 },
+    });
+    const cased = await vocabularyOf({ model: "bert", tokens, "normalizer.lowercase": false, "normalizer.strip_accents": true });
+    expect(cased).toMatchObject({ lowercase: false, stripAccents: true });
+  });
+
+  it("of Phi-3 drops white space behind its special tokens, but for three", async () => {
+    const texts = ["<unk>", "<s>", "</s>", "a", "<|endoftext|>", "<|user|>", "<|end|>"];
+    const types = Int32Array.of(2, 3, 1, 1, 3, 3, 4);
+    const metadata = [...keysOf({ model: "llama", tokens: texts, token_type: types })];
+    const named = (name: string) =>
+      withGguf(blobOf({ metadata: [["general.name", name], ...metadata] }), ({ vocabulary }) => vocabulary!.stripSpaceAfter);
+    expect(await named("Phi-3 Mini 4k Instruct")).toEqual([2, 5, 6]);
+    expect(await named("phi3-medium")).toEqual([2, 5, 6]);
+    expect(await named("Llama 2")).toBeUndefined();
   });
 
   it("follows keys against the defaults", async () => {

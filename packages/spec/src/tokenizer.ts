@@ -5,6 +5,9 @@ export interface EncodeOptions {
   readonly parseSpecial?: boolean;
   /** Put the vocabulary's begin-of-sequence token first. Default: false. */
   readonly addBos?: boolean;
+  /** Put its end-of-sequence token, or its separator, last. Default: false. */
+  readonly addEos?: boolean;
+  readonly addSep?: boolean;
 }
 
 /** Turns ids into text as they come, holding back bytes that are an incomplete UTF-8 sequence. */

@@ -1,130 +1,127 @@
-/**
- * How byte-level BPE cuts text into words before it merges, by the names of `tokenizer.ggml.pre`.
- *
- * A pre-tokenizer is a list of stages. A stage cuts its input at the matches of an expression; matches, and what lies between
- * them, are the inputs of the next stage. White space is Unicode's White_Space: JavaScript's `\s` has U+FEFF too and lacks U+0085.
- * Letters and digits are those of the JavaScript engine's Unicode version; code points that are newer than the model's own may
- * be cut otherwise than they were in training.
- */
+/** How byte-level BPE cuts text into words before it merges, by the names of `tokenizer.ggml.pre`. */
 import { UnsupportedTokenizerError } from "./errors.js";
+import {
+  betweenSentenceMarks,
+  deepseekIdeographs,
+  deepseekPunctuation,
+  deepseekV3,
+  deepseekWords,
+  digits,
+  eastAsianRuns,
+  gpt2,
+  gpt4,
+  gpt4o,
+  hanAndKana,
+  letters,
+  singleLineBreaks,
+  space,
+  spaceAtEnd,
+  spacedLetters,
+  spaceInPowersOfTwo,
+  symbolsWithoutLineBreaks,
+  wordsWithMarks,
+} from "./split-expressions.js";
+import { matchesOf, type SplitStage, splitInStages, threesFromTheEnd } from "./split-stages.js";
 
 export interface PreTokenizer {
-  readonly stages: readonly RegExp[];
+  readonly stages: readonly SplitStage[];
   /** A word that is a token as a whole becomes that token, whatever its merges say. */
   readonly ignoresMergesOfWholeTokens: boolean;
 }
 
-const letters = String.raw`\p{L}`;
-const digits = String.raw`\p{N}`;
-const space = String.raw`\p{White_Space}`;
-const symbols = String.raw`[^\p{White_Space}\p{L}\p{N}]`;
-const trailingSpace = String.raw`${space}+(?!\P{White_Space})|${space}+`;
-
-const stage = (source: string) => new RegExp(source, "gu");
-
-const gpt2 = stage(`'s|'t|'re|'ve|'m|'ll|'d| ?${letters}+| ?${digits}+| ?${symbols}+|${trailingSpace}`);
-
-/** GPT-4's shape: words take one leading non-letter, digits come in groups, line breaks end a word. */
-const gpt4 = (digitGroup: string) =>
-  stage(
-    [
-      "'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]",
-      String.raw`[^\r\n\p{L}\p{N}]?${letters}+`,
-      digitGroup,
-      String.raw` ?${symbols}+[\r\n]*`,
-      String.raw`${space}*[\r\n]+`,
-      trailingSpace,
-    ].join("|"),
-  );
-
-/** Cased letters as DeepSeek's tokenizer lists them: first-last code points, hexadecimal. */
-const deepseekLetters = `
-  41-5a 61-7a b5 c0-d6 d8-f6 f8-1ba 1bc-1bf 1c4-293 295-2af 370-373 376-377 37b-37d 37f 386 388-38a 38c 38e-3a1 3a3-3f5 3f7-481
-  48a-52f 531-556 10a0-10c5 13a0-13f5 13f8-13fd 1c90-1cba 1cbd-1cbf 1d00-1d2b 1d6b-1d77 1d79-1d9a 1e00-1f15 1f18-1f1d 1f20-1f45
-  1f48-1f4d 1f50-1f57 1f59 1f5b 1f5d 1f5f-1f7d 1f80-1fb4 1fb6-1fbc 1fbe 1fc2-1fc4 1fc6-1fcc 1fd0-1fd3 1fd6-1fdb 1fe0-1fec
-  1ff2-1ff4 1ff6-1ffc 2102 2107 210a-2113 2115 2119-211d 2124 2126 2128 212a-212d 212f-2134 2139 213c-213f 2145-2149 214e
-  2183-2184 2c00-2c7b 2c7e-2ce4 2ceb-2cee 2cf2-2cf3 a640-a66d a680-a69b a722-a76f a771-a787 a78b-a78e ab70-abbf fb00-fb06
-  fb13-fb17 ff21-ff3a ff41-ff5a 10400-1044f 104b0-104d3 104d8-104fb 10c80-10cb2 10cc0-10cf2 118a0-118df 1e900-1e943`;
-
-function classOf(ranges: string): string {
-  const escaped = ranges
-    .trim()
-    .split(/\s+/)
-    .map((range) => range.replaceAll(/[0-9a-f]+/g, String.raw`\u{$&}`));
-  return `[${escaped.join("")}]`;
+interface NamedStages {
+  readonly names: readonly string[];
+  /** Expressions, or what no expression does in linear time. */
+  readonly stages: readonly (string | SplitStage)[];
+  readonly ignoresMergesOfWholeTokens?: true;
 }
 
-const deepseek = [
-  stage("[\r\n]"),
-  stage(`${space}?${classOf(deepseekLetters)}+`),
-  // ASCII from ! to / and from : to ~ with its letters, full-width forms, general punctuation, CJK punctuation.
-  stage(`${space}?${classOf("21-2f 3a-7e ff01-ff0f ff1a-ff5e 2018-201f 3000-3002")}+`),
-  // White space at the end. The look-behind keeps a long run from being tried at each of its characters.
-  stage(`(?<!${space})${space}+$`),
-  stage(`${classOf("800-9fa5 ac00-d7ff")}+`),
-  stage(`${digits}+`),
+const oneToThreeDigits = `${digits}{1,3}`;
+const lines = String.raw`[^\n]+|\n+`;
+const falconPunctuation = String.raw`[\p{P}$+<=>^~|\x60]+`;
+
+/**
+ * Where llama.cpp and a model's own tokenizer differ, the model's own counts. llama.cpp has no classes of capital and small letters, which
+ * the tekken, GPT-4o, Youtu and Kimi expressions are made of, and in DeepSeek's first ones no ideographic space.
+ */
+const table: readonly NamedStages[] = [
+  // llama.cpp's splitter for files from before `pre` existed; close to Falcon's.
+  { names: ["default"], stages: [String.raw`[\p{P}$+<=>^~|]+`, gpt2, `${digits}+`, "[0-9]{3}"] },
+  {
+    names: ["gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "granite-docling", "exaone4", "gigachat", "a.x-4.0", "mellum"],
+    stages: [gpt2],
+  },
+  { names: ["jina-es", "jina-de", "jina-v2-es", "jina-v2-de", "jina-v1-en", "jina-v2-code", "roberta-bpe", "modern-bert"], stages: [gpt2] },
+  {
+    names: ["starcoder", "refact", "command-r", "smollm", "codeshell", "exaone", "minerva-7b", "mellum2"],
+    stages: [digits, gpt2],
+  },
+  { names: ["falcon"], stages: [falconPunctuation, gpt2, "[0-9]{3}"] },
+  {
+    names: ["llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"],
+    stages: [gpt4(oneToThreeDigits)],
+    ignoresMergesOfWholeTokens: true,
+  },
+  { names: ["dbrx", "smaug-bpe", "chatglm-bpe", "glm4"], stages: [gpt4(oneToThreeDigits)] },
+  { names: ["jais-2"], stages: [gpt4(oneToThreeDigits, spaceInPowersOfTwo)] },
+  { names: ["minicpm5"], stages: [oneToThreeDigits, gpt4(`${digits}+`)], ignoresMergesOfWholeTokens: true },
+  {
+    names: ["qwen2", "deepseek-r1-qwen", "megrez", "kormo", "f2llmv2", "stablelm2", "hunyuan", "solar-open", "grok-2"],
+    stages: [gpt4(digits)],
+  },
+  { names: ["qwen35"], stages: [gpt4(digits, wordsWithMarks)] },
+  { names: ["ufakzeka"], stages: [gpt4(digits, { withoutContractions: true })] },
+  { names: ["bailingmoe", "bailingmoe2", "llada-moe"], stages: [gpt4(digits, singleLineBreaks)] },
+  { names: ["seed-coder"], stages: [gpt4(digits, symbolsWithoutLineBreaks)] },
+  { names: ["exaone-moe"], stages: [gpt4(digits, spacedLetters)] },
+  { names: ["laguna"], stages: [lines, gpt4(digits)] },
+  { names: ["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"], stages: [gpt4o(oneToThreeDigits)] },
+  { names: ["tekken"], stages: [gpt4o(digits, { withContractions: false })], ignoresMergesOfWholeTokens: true },
+  { names: ["youtu"], stages: [eastAsianRuns, gpt4o(digits)], ignoresMergesOfWholeTokens: true },
+  { names: ["superbpe"], stages: [`${digits}+`, threesFromTheEnd] },
+  { names: ["deepseek-llm"], stages: ["[\r\n]", deepseekWords, deepseekPunctuation, spaceAtEnd, deepseekIdeographs, `${digits}+`] },
+  { names: ["deepseek-coder"], stages: ["[\r\n]", `${space}?${letters}+`, String.raw`${space}?\p{P}+`, deepseekIdeographs, digits] },
+  {
+    names: ["deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"],
+    stages: [oneToThreeDigits, hanAndKana, deepseekV3()],
+  },
+  { names: ["spark2_5"], stages: [oneToThreeDigits, hanAndKana, deepseekV3("", "[\r\n]"), digits] },
+  { names: ["poro-chat", "bloom", "gpt3-finnish"], stages: [betweenSentenceMarks] },
+  { names: ["viking"], stages: [betweenSentenceMarks, digits] },
+  {
+    names: ["chameleon"],
+    stages: ["<sentinel:[0-9]+>", "IMGIMG[A-I]{1,4}Z", "[\t\n]|    |  ", digits, String.raw`[\p{P}!-\/:-@\[-\x60\{-~]`, gpt2],
+  },
+  {
+    names: ["kimi-k2"],
+    stages: [
+      matchesOf(
+        String.raw`\p{Script=Han}+|${gpt4o(oneToThreeDigits, { symbolEnd: String.raw`[\r\n]*`, without: String.raw`\p{Script=Han}` })}`,
+        "gv",
+      ),
+    ],
+  },
 ];
 
-const ofStages = (...stages: RegExp[]): PreTokenizer => ({ stages, ignoresMergesOfWholeTokens: false });
+const byName = new Map(table.flatMap((entry) => entry.names.map((name) => [name, entry] as const)));
+const made = new Map<NamedStages, PreTokenizer>();
 
-const gpt2Words = ofStages(gpt2);
-const gpt2SingleDigits = ofStages(stage(digits), gpt2);
-const llama3Words = gpt4(`${digits}{1,3}`);
-const qwen2Words = ofStages(gpt4(digits));
-const llama3: PreTokenizer = { stages: [llama3Words], ignoresMergesOfWholeTokens: true };
-
-/** llama.cpp's splitter for files from before `pre` existed; close to Falcon's. */
-const withoutName = ofStages(stage(String.raw`[\p{P}$+<=>^~|]+`), gpt2, stage(`${digits}+`), stage("[0-9][0-9][0-9]"));
-
-const preTokenizers = new Map<string, PreTokenizer>([
-  ["default", withoutName],
-  ["gpt-2", gpt2Words],
-  ["phi-2", gpt2Words],
-  ["mpt", gpt2Words],
-  ["olmo", gpt2Words],
-  ["starcoder", gpt2SingleDigits],
-  ["refact", gpt2SingleDigits],
-  ["command-r", gpt2SingleDigits],
-  ["smollm", gpt2SingleDigits],
-  ["codeshell", gpt2SingleDigits],
-  ["llama-bpe", llama3],
-  ["llama3", llama3],
-  ["llama-v3", llama3],
-  ["dbrx", ofStages(llama3Words)],
-  ["smaug-bpe", ofStages(llama3Words)],
-  ["qwen2", qwen2Words],
-  ["deepseek-r1-qwen", qwen2Words],
-  ["stablelm2", qwen2Words],
-  ["deepseek-llm", ofStages(...deepseek)],
-]);
-
-export const supportedPreTokenizers: readonly string[] = [...preTokenizers.keys()];
+export const supportedPreTokenizers: readonly string[] = [...byName.keys()];
 
 /** Absent or empty names are "default". @throws UnsupportedTokenizerError */
 export function preTokenizerNamed(name: string | undefined): PreTokenizer {
-  const preTokenizer = preTokenizers.get(name || "default");
-  if (preTokenizer === undefined) throw new UnsupportedTokenizerError("pre", name!, supportedPreTokenizers);
+  const entry = byName.get(name || "default");
+  if (entry === undefined) throw new UnsupportedTokenizerError("pre", name!, supportedPreTokenizers);
+  let preTokenizer = made.get(entry);
+  if (preTokenizer === undefined) {
+    const stages = entry.stages.map((stage) => (typeof stage === "string" ? matchesOf(stage) : stage));
+    preTokenizer = { stages, ignoresMergesOfWholeTokens: entry.ignoresMergesOfWholeTokens === true };
+    made.set(entry, preTokenizer);
+  }
   return preTokenizer;
 }
 
 /** Calls `visit` with each word in order; the words joined are the text. */
 export function splitWords(text: string, preTokenizer: PreTokenizer, visit: (word: string) => void): void {
-  splitStage(text, preTokenizer.stages, 0, visit);
-}
-
-function splitStage(text: string, stages: readonly RegExp[], index: number, visit: (word: string) => void): void {
-  const expression = stages[index];
-  if (expression === undefined) {
-    visit(text);
-    return;
-  }
-  let start = 0;
-  expression.lastIndex = 0;
-  for (let match = expression.exec(text); match !== null; match = expression.exec(text)) {
-    // Deeper stages use other expressions, so this one's position outlives the calls.
-    if (match.index > start) splitStage(text.slice(start, match.index), stages, index + 1, visit);
-    splitStage(match[0], stages, index + 1, visit);
-    start = match.index + match[0].length;
-  }
-  if (start < text.length) splitStage(text.slice(start), stages, index + 1, visit);
+  splitInStages(text, preTokenizer.stages, visit);
 }

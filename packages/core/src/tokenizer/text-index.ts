@@ -72,7 +72,9 @@ export class TextIndex {
   /** The slot of the text that lies at these units, or the free one where it would go. */
   #probe(start: number, end: number, hash: number): number {
     const mask = this.#slots.length - 1;
-    let slot = (hash ^ (hash >>> 15)) & mask;
+    // Neighbouring characters have neighbouring hashes, and would fill long runs of slots: the first step of MurmurHash3's finalizer parts them.
+    const mixed = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+    let slot = (mixed ^ (mixed >>> 13)) & mask;
     for (let entry = this.#slots[slot]!; entry !== 0; entry = this.#slots[slot]!) {
       if (this.#equals(entry - 1, start, end)) return slot;
       slot = (slot + 1) & mask;

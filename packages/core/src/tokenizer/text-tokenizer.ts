@@ -6,6 +6,7 @@ import type { SegmentEncoder } from "./segment-encoder.js";
 import { SpecialTokenMatcher } from "./special-tokens.js";
 import { SpmEncoder } from "./spm.js";
 import { TokenTable } from "./token-table.js";
+import { WpmEncoder } from "./wpm.js";
 
 export interface TextEncodeOptions extends EncodeOptions {
   /**
@@ -18,7 +19,7 @@ export interface TextEncodeOptions extends EncodeOptions {
 export interface TextTokenizer extends Tokenizer {
   /**
    * Lone surrogates become U+FFFD. User-defined tokens are found in any text, as in llama.cpp; control and unknown tokens only with
-   * `parseSpecial`. `addBos` adds nothing where the vocabulary names no BOS.
+   * `parseSpecial`. `addBos`, `addEos` and `addSep` add nothing where the vocabulary names no such token.
    */
   encode(text: string, options?: TextEncodeOptions): number[];
   /**
@@ -32,35 +33,46 @@ export interface TextTokenizer extends Tokenizer {
   readonly bosTokenId: number | undefined;
 }
 
-const supportedModels = ["spm", "bpe"];
+const supportedModels = ["spm", "bpe", "wpm"];
 
 /**
  * A tokenizer with the ids of llama.cpp, but for special tokens that overlap: the leftmost one is taken, then the longest, and
  * control tokens never form by merging.
  *
- * Decoding SPM with `addSpacePrefix` takes away the one space that encoding put before the text: the first token with text, special
- * tokens left out, loses a leading space. Ids outside the vocabulary have no text.
+ * Decoding SPM with `addSpacePrefix`, and WPM, takes away the one space that encoding put before the text: the first token with text,
+ * special tokens left out, loses a leading space. Ids outside the vocabulary have no text. WPM loses case, marks and white space.
  *
  * @throws UnsupportedTokenizerError for another model or pre-tokenizer; InvalidVocabularyError for a damaged vocabulary
  */
 export function createTokenizer(vocabulary: Vocabulary): TextTokenizer {
   if (!supportedModels.includes(vocabulary.model)) throw new UnsupportedTokenizerError("model", vocabulary.model, supportedModels);
   const table = new TokenTable(vocabulary);
-  const isSpm = vocabulary.model === "spm";
-  const segments = isSpm ? new SpmEncoder(vocabulary, table) : new BpeEncoder(vocabulary, table);
-  return new VocabularyTokenizer(table, segments, isSpm && vocabulary.addSpacePrefix);
+  const dropsLeadingSpace = vocabulary.model === "wpm" || (vocabulary.model === "spm" && vocabulary.addSpacePrefix);
+  return new VocabularyTokenizer(table, createSegmentEncoder(vocabulary, table), dropsLeadingSpace, vocabulary.stripSpaceAfter);
 }
+
+function createSegmentEncoder(vocabulary: Vocabulary, table: TokenTable): SegmentEncoder {
+  if (vocabulary.model === "spm") return new SpmEncoder(vocabulary, table);
+  if (vocabulary.model === "wpm") return new WpmEncoder(vocabulary, table);
+  return new BpeEncoder(vocabulary, table);
+}
+
+/** C's isspace, as llama.cpp strips. */
+const leadingSpace = /[ \t\n\v\f\r]*/y;
 
 class VocabularyTokenizer implements TextTokenizer {
   readonly specialTokens: ReadonlyMap<string, number>;
   readonly #matcher: SpecialTokenMatcher;
+  readonly #stripSpaceAfter: ReadonlySet<number>;
 
   constructor(
     private readonly table: TokenTable,
     private readonly segments: SegmentEncoder,
     private readonly dropsLeadingSpace: boolean,
+    stripSpaceAfter: readonly number[] = [],
   ) {
     this.#matcher = new SpecialTokenMatcher(table);
+    this.#stripSpaceAfter = new Set(stripSpaceAfter);
     const specialIds = [...table.idsOfType(TokenType.control), ...table.idsOfType(TokenType.unknown)];
     this.specialTokens = new Map(specialIds.map((id) => [table.texts[id]!, id]));
   }
@@ -73,16 +85,20 @@ class VocabularyTokenizer implements TextTokenizer {
     return this.table.bos;
   }
 
-  encode(text: string, { parseSpecial = false, addBos = false, userText }: TextEncodeOptions = {}): number[] {
+  encode(text: string, options: TextEncodeOptions = {}): number[] {
+    const { parseSpecial = false, addBos = false, addEos = false, addSep = false, userText } = options;
     const wellFormed = text.replaceAll(/\p{Surrogate}/gu, "\ufffd");
     const tokenIds: number[] = addBos && this.table.bos !== undefined ? [this.table.bos] : [];
     let start = 0;
     for (const match of this.#matcher.find(wellFormed, { parseSpecial, userText })) {
+      if (match.start < start) continue;
       if (match.start > start) this.segments.encodeSegment(wellFormed.slice(start, match.start), tokenIds);
       tokenIds.push(match.id);
-      start = match.end;
+      start = this.#stripSpaceAfter.has(match.id) ? endOfSpace(wellFormed, match.end) : match.end;
     }
     if (start < wellFormed.length) this.segments.encodeSegment(wellFormed.slice(start), tokenIds);
+    if (addEos && this.table.eos !== undefined) tokenIds.push(this.table.eos);
+    if (addSep && this.table.sep !== undefined) tokenIds.push(this.table.sep);
     return tokenIds;
   }
 
@@ -115,6 +131,11 @@ class VocabularyTokenizer implements TextTokenizer {
   isEndOfGeneration(tokenId: number): boolean {
     return this.table.endOfGeneration.has(tokenId);
   }
+}
+
+function endOfSpace(text: string, start: number): number {
+  leadingSpace.lastIndex = start;
+  return start + leadingSpace.exec(text)![0].length;
 }
 
 /** A byte order mark at the start is text like any other. */

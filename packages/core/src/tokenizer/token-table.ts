@@ -35,6 +35,8 @@ export class TokenTable {
   readonly texts: readonly string[];
   readonly types: Uint8Array;
   readonly bos: number | undefined;
+  readonly eos: number | undefined;
+  readonly sep: number | undefined;
   readonly endOfGeneration: ReadonlySet<number>;
   readonly #byteLevel: boolean;
   readonly #pieces: (Uint8Array | undefined)[];
@@ -45,7 +47,7 @@ export class TokenTable {
     if (tokens.length === 0) throw new InvalidVocabularyError("tokens", "is empty");
     if (types !== undefined && types.length !== tokens.length)
       throw new InvalidVocabularyError("types", `has ${types.length} entries for ${tokens.length} tokens`);
-    for (const name of ["bos", "eos", "eot"] as const) {
+    for (const name of ["bos", "eos", "eot", "unk", "sep"] as const) {
       const id = special[name];
       if (id !== undefined && !(Number.isInteger(id) && id >= 0 && id < tokens.length))
         throw new InvalidVocabularyError(`special.${name}`, `is ${id}, the vocabulary has ${tokens.length} tokens`);
@@ -54,6 +56,8 @@ export class TokenTable {
     this.texts = tokens;
     this.types = types?.slice() ?? inferTypes(vocabulary);
     this.bos = special.bos;
+    this.eos = special.eos;
+    this.sep = special.sep;
     // A model that samples the beginning of a text has ended the one before: llama2.c's stories know no other end.
     this.endOfGeneration = this.#markEndOfGeneration(special.bos, special.eos, special.eot);
     this.#byteLevel = vocabulary.model === "bpe";
@@ -139,10 +143,8 @@ export class TokenTable {
 /** For files without token types: tokens are normal, but for the special ones and, in SPM, those written like bytes. */
 function inferTypes({ model, tokens, special }: Vocabulary): Uint8Array {
   const types = new Uint8Array(tokens.length).fill(TokenType.normal);
-  if (model === "spm") {
-    for (const [id, text] of tokens.entries()) if (byteTokenPattern.test(text)) types[id] = TokenType.byte;
-    if (special.unk !== undefined && special.unk < types.length) types[special.unk] = TokenType.unknown;
-  }
-  for (const id of [special.bos, special.eos, special.eot]) if (id !== undefined) types[id] = TokenType.control;
+  if (model === "spm") for (const [id, text] of tokens.entries()) if (byteTokenPattern.test(text)) types[id] = TokenType.byte;
+  if (model !== "bpe" && special.unk !== undefined) types[special.unk] = TokenType.unknown;
+  for (const id of [special.bos, special.eos, special.eot, special.sep]) if (id !== undefined) types[id] = TokenType.control;
   return types;
 }

@@ -26,9 +26,9 @@ describe("damaged vocabularies", () => {
     expect(() => createTokenizer(vocabulary)).toThrow(expect.objectContaining({ code: "invalid-vocabulary", field }));
   });
 
-  it.each(["wpm", "unigram"] as const)("of model %s are refused by name, with what is supported", (model) => {
+  it.each(["unigram"] as const)("of model %s are refused by name, with what is supported", (model) => {
     expect(() => createTokenizer({ ...bpe, model })).toThrow(
-      expect.objectContaining({ code: "unsupported-tokenizer", field: "model", value: model, supported: ["spm", "bpe"] }),
+      expect.objectContaining({ code: "unsupported-tokenizer", field: "model", value: model, supported: ["spm", "bpe", "wpm"] }),
     );
   });
 

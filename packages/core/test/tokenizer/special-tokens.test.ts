@@ -62,6 +62,39 @@ describe("special tokens", () => {
     expect(createTokenizer(bpeVocabulary([])).encode("a", { addBos: true })).toEqual([0x61]);
   });
 
+  it("end a text with EOS and the separator on request", () => {
+    const vocabulary = bpeVocabulary(
+      ["h i"],
+      [
+        { text: "<e>", type: "control" },
+        { text: "<sep>", type: "control" },
+      ],
+      {
+        special: { eos: 257, sep: 258 },
+      },
+    );
+    expect(createTokenizer(vocabulary).encode("hi", { addEos: true, addSep: true })).toEqual([256, 257, 258]);
+    expect(createTokenizer(bpeVocabulary([])).encode("a", { addEos: true, addSep: true })).toEqual([0x61]);
+  });
+
+  it("swallow the white space behind them where the vocabulary says so", () => {
+    const vocabulary = spmVocabulary(
+      [{ text: "▁" }, { text: "a" }, { text: "▁a" }, { text: "<|user|>", type: "control" }, { text: "\n", type: "userDefined" }],
+      {},
+    );
+    const user = idOf(vocabulary, "<|user|>");
+    const stripping = createTokenizer({ ...vocabulary, stripSpaceAfter: [user] });
+    expect(stripping.encode("<|user|>\n  a</s> a", { parseSpecial: true })).toEqual([
+      user,
+      idOf(vocabulary, "▁a"),
+      2,
+      idOf(vocabulary, "▁"),
+      idOf(vocabulary, "▁a"),
+    ]);
+    expect(stripping.encode("<|user|> \n", { parseSpecial: true })).toEqual([user]);
+    expect(createTokenizer(vocabulary).encode("<|user|>\na", { parseSpecial: true })).toContain(idOf(vocabulary, "\n"));
+  });
+
   it("get a space after them in SPM, as llama.cpp's do", () => {
     const vocabulary = spmVocabulary([{ text: "▁" }, { text: "a" }, { text: "▁a" }]);
     expect(createTokenizer(vocabulary).encode("a</s>a", { parseSpecial: true })).toEqual([

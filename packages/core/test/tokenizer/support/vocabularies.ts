@@ -86,4 +86,24 @@ export function bpeVocabulary(
   };
 }
 
+/** `[PAD]`, `[UNK]`, `[CLS]` and `[SEP]`, then `tokens`, written as GGUF files write word pieces. */
+export function wpmVocabulary(tokens: readonly string[]): Vocabulary {
+  const all: TokenDefinition[] = [
+    { text: "[PAD]", type: "control" },
+    { text: "[UNK]", type: "unknown" },
+    { text: "[CLS]", type: "control" },
+    { text: "[SEP]", type: "control" },
+    ...tokens.map((text) => ({ text })),
+  ];
+  return {
+    model: "wpm",
+    tokens: all.map(({ text }) => text),
+    types: typesOf(all),
+    special: { pad: 0, unk: 1, bos: 2, cls: 2, sep: 3 },
+    addBos: true,
+    addSep: true,
+    addSpacePrefix: false,
+  };
+}
+
 export const idOf = (vocabulary: Vocabulary, text: string) => vocabulary.tokens.indexOf(text);
