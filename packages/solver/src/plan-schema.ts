@@ -42,7 +42,7 @@ const planUnit: PlanSchema = {
   required: ["id", "device"],
   additionalProperties: false,
   properties: {
-    id: text("The unit: embedding, blk.3.attention, blk.3.feed-forward, head."),
+    id: text("The unit: embedding, blk.3.attention, blk.3.feed-forward, blk.3.router, blk.3.experts, head."),
     device: text("The device that holds the unit, or these rows of it."),
     rows: {
       type: "array",

@@ -161,6 +161,25 @@ describe("createSharePlan", () => {
     }
   });
 
+  it("gives out whole experts, and leaves their router on the first device", () => {
+    const common = { layer: 0, tensors: [] as string[], alwaysBytes: 0, conditionalBytes: 8, activationFrequency: 0.25 };
+    const mixture: readonly OffloadUnit[] = [
+      { ...common, id: "blk.0.router", kind: "router" },
+      { ...common, id: "blk.0.experts", kind: "experts", rows: { count: 8, blockSize: 1 } },
+    ];
+    const plan = createSharePlan({ model, units: mixture, devices, shares: { "reference:0": 0.4 } });
+    expect([...resolvePlan(plan, { model, units: mixture })]).toEqual([
+      ["blk.0.router", [{ device: "cpu:0" }]],
+      [
+        "blk.0.experts",
+        [
+          { device: "cpu:0", rows: [[0, 5]] },
+          { device: "reference:0", rows: [[5, 3]] },
+        ],
+      ],
+    ]);
+  });
+
   it.each([
     ["a share over 1", { "reference:0": 1.5 }, "share of reference:0", /is 1.5/],
     ["a negative share", { "reference:0": -0.1 }, "share of reference:0", /is -0.1/],
