@@ -277,41 +277,39 @@ class ModelEngine implements LoadedEngine {
     await Promise.resolve();
     for (let scoringFirst = false; ; scoringFirst = !scoringFirst) {
       this.#removeEnded();
-      const stepped = scoringFirst
-        ? (await this.#stepScoring()) || (await this.#stepGenerations())
-        : (await this.#stepGenerations()) || (await this.#stepScoring());
-      if (!stepped) break;
+      // Without a pause between finding nothing and ending, so that a call which comes then starts anew.
+      const step = scoringFirst ? (this.#stepScoring() ?? this.#stepGenerations()) : (this.#stepGenerations() ?? this.#stepScoring());
+      if (step === undefined) break;
+      await step;
     }
     this.#running = undefined;
   }
 
-  /** False where there is nothing to generate. */
-  async #stepGenerations(): Promise<boolean> {
+  /** undefined where there is nothing to generate. */
+  #stepGenerations(): Promise<void> | undefined {
     const batch = this.#scheduler.schedule();
-    if (batch === undefined) return false;
-    await this.#serve(
+    if (batch === undefined) return undefined;
+    return this.#serve(
       batch.map(({ sequence }) => this.#generations.get(sequence)!),
       async () => {
         const result = await this.runner.run(batch);
         if (result.outcome === "completed") this.#commit(batch, result);
       },
     );
-    return true;
   }
 
-  /** False where nothing is to be scored, or logits of the last step have yet to be taken. */
-  async #stepScoring(): Promise<boolean> {
+  /** undefined where nothing is to be scored, logits of the last step have yet to be taken, or generations hold the blocks. */
+  #stepScoring(): Promise<void> | undefined {
     const scorings = [...this.#scorings];
     const scoring = scorings.find(({ isComputed }) => !isComputed);
-    if (scoring === undefined || scorings.some(({ holdsRows }) => holdsRows)) return false;
+    if (scoring === undefined || scorings.some(({ holdsRows }) => holdsRows)) return undefined;
     const step = this.#scheduler.scheduleScoring(scoring.sequence, scoring.nextPosition);
-    if (step === undefined) return false;
-    await this.#serve([scoring], async () => {
+    if (step === undefined) return undefined;
+    return this.#serve([scoring], async () => {
       if ((await this.runner.runScoring(step)) !== "completed") return;
       this.#scheduler.commitScoring(step);
       scoring.accept(step, this.runner.scoredLogits);
     });
-    return true;
   }
 
   async #serve(served: readonly (Generation | Scoring)[], step: () => Promise<void>): Promise<void> {

@@ -1,14 +1,26 @@
 /** What the plan says is what is used: the arena's highest touched byte, the ledger, two models side by side. */
+import { cpuBackendAvailability, createCpuBackend } from "@thermocline/cpu-kernels";
 import { createReferenceBackend } from "@thermocline/cpu-kernels/reference";
-import { type DeviceBuffer, defaultSampling, type MemoryReservation, type ModelConfig } from "@thermocline/spec";
+import {
+  type Backend,
+  type DeviceBuffer,
+  type DeviceMemoryReport,
+  type DType,
+  defaultSampling,
+  dtypes,
+  InvalidRequestError,
+  type MemoryReservation,
+  type ModelConfig,
+} from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
 import { draftModelGraph } from "../src/graph/model-graph.js";
 import type { StepLimits } from "../src/graph/step-limits.js";
-import { listOffloadUnits, placeOnOneDevice, readModelConfig } from "../src/index.js";
+import { type EngineOptions, listOffloadUnits, placeOnOneDevice, readModelConfig } from "../src/index.js";
 import { ModelMemory } from "../src/model-memory.js";
 import { ModelRunner } from "../src/model-runner.js";
 import { Sequence } from "../src/scheduling/sequence.js";
 import { complete, createTestEngine, greedy, ledgerFor, openEmbeddedModel } from "./support/embedded-model.js";
+import { openRandomModel, type RandomModelName, randomPrompt } from "./support/random-model.js";
 
 const limitsFor = (config: ModelConfig): StepLimits => ({
   maxBatchTokens: 8,
@@ -92,5 +104,64 @@ describe("two models in one process", () => {
     for (const engine of both) await engine[Symbol.asyncDispose]();
     expect(ledger.report()).toEqual([]);
     expect(backend.statistics().allocatedBytes).toBe(0);
+  });
+});
+
+describe("the storage of keys and values", () => {
+  // phi3's heads of 32 elements are one block of the quantised types.
+  const kvCacheBytes = async (backend: Backend, keyCacheDType?: DType, valueCacheDType?: DType) => {
+    const ledger = ledgerFor(backend);
+    await using source = await openRandomModel("phi3");
+    await using engine = await createTestEngine(source, [backend], {
+      ledger,
+      ...(keyCacheDType === undefined ? {} : { keyCacheDType }),
+      ...(valueCacheDType === undefined ? {} : { valueCacheDType }),
+    });
+    const { tokenIds } = await complete(engine, { prompt: randomPrompt(40, 1), sampling: greedy, maxTokens: 4, ignoreEos: true });
+    expect(tokenIds.length).toBe(4);
+    const [{ byteLengthByClass }] = engine.memory() as [DeviceMemoryReport];
+    // Command lists and the shared host memory are no allocations of a backend; all else is booked to the byte.
+    const { graphs = 0, staging = 0, ...allocated } = byteLengthByClass;
+    expect(Object.values(allocated).reduce((sum, byteLength) => sum + byteLength, 0)).toBe(backend.statistics().allocatedBytes);
+    expect(totals(ledger.report())).toEqual(
+      Object.fromEntries(
+        Object.entries(byteLengthByClass).map(([memoryClass, byteLength]) => [`random weights ${memoryClass}`, byteLength]),
+      ),
+    );
+    const [statistics] = engine.statistics().kvCaches;
+    expect(statistics!.blockByteLength * statistics!.numBlocks).toBe(allocated["kv-cache"]);
+    return allocated["kv-cache"]!;
+  };
+  const bytesPerElement = (dtype: DType) => dtypes[dtype].blockBytes / dtypes[dtype].blockSize;
+  const makers: Record<string, () => Backend> = {
+    "the reference": () => createReferenceBackend(),
+    ...(cpuBackendAvailability().available ? { "the CPU backend": () => createCpuBackend({ threads: 1 }) } : {}),
+  };
+
+  it.each(Object.keys(makers))("on %s takes the bytes of its dtypes, keys and values each of their own", async (name) => {
+    await using backend = makers[name]!();
+    const { kvDTypes } = backend.traits;
+    const half = await kvCacheBytes(backend, "f16", "f16");
+    for (const [key, value] of kvDTypes.flatMap((dtype) => [[dtype, dtype] as const, ["f16", dtype] as const])) {
+      const share = (bytesPerElement(key) + bytesPerElement(value)) / (2 * bytesPerElement("f16"));
+      expect(await kvCacheBytes(backend, key, value)).toBe(half * share);
+    }
+    expect(await kvCacheBytes(backend)).toBe((half * bytesPerElement(kvDTypes[0]!)) / bytesPerElement("f16"));
+    if (kvDTypes.includes("q4_0")) expect(half / (await kvCacheBytes(backend, "q4_0", "q4_0"))).toBeGreaterThan(3.5);
+  });
+
+  it.each<[string, Partial<EngineOptions>, RandomModelName]>([
+    ["valueCacheDType", { valueCacheDType: "q4_k" }, "phi3"],
+    ["keyCacheDType", { keyCacheDType: "i32" }, "phi3"],
+    // Heads of 16 elements.
+    ["keyCacheDType", { keyCacheDType: "q8_0" }, "llama"],
+  ])("is refused where the device or the model does not have it: %s", async (parameter, options, model) => {
+    await using backend = createReferenceBackend();
+    const ledger = ledgerFor(backend);
+    await using source = await openRandomModel(model);
+    const error = await createTestEngine(source, [backend], { ledger, ...options }).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(InvalidRequestError);
+    expect(error).toMatchObject({ code: "invalid-request", parameter, cure: expect.stringMatching(/use one of .*f16/) });
+    expect(ledger.report()).toEqual([]);
   });
 });
