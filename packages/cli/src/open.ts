@@ -1,16 +1,26 @@
 /** The wiring: file, plan, devices, ledger and engine become one model that owns them all. */
-import { createEngine, type LoadedEngine, type LoadProgress, listOffloadUnits, placeOnOneDevice, readModelConfig } from "@thermocline/core";
+import {
+  createEngine,
+  createTokenizer,
+  type LoadedEngine,
+  type LoadProgress,
+  listOffloadUnits,
+  placeOnOneDevice,
+  readModelConfig,
+  type TextTokenizer,
+} from "@thermocline/core";
 import { openGguf } from "@thermocline/loader-gguf";
 import { resolvePlan } from "@thermocline/solver";
 import {
   createMemoryLedger,
+  type DType,
   type Engine,
   type MemoryLedger,
   type ModelConfig,
   type ModelSource,
   type OffloadPlan,
   type Placement,
-  type Tokenizer,
+  ThermoclineError,
 } from "@thermocline/spec";
 import { type BackendOptions, createBackend, createPlanBackends } from "./backends.js";
 import { type BudgetBytes, type BudgetClaims, checkBudgetBytes, claimBudgets } from "./budgets.js";
@@ -29,6 +39,13 @@ export interface OpenOptions extends BackendOptions {
   readonly maxSequences?: number;
   /** Tokens in one step: the prefill chunk. Default 256. */
   readonly maxBatchTokens?: number;
+  /** Of cached keys and values; default: each device's own. */
+  readonly keyCacheDType?: DType;
+  readonly valueCacheDType?: DType;
+  /** Positions whose logits `score` gets from one step; absent: nothing can be scored, and no memory is taken for it. */
+  readonly maxScoredTokens?: number;
+  /** Keep the keys and values of finished sequences for requests that begin alike. Default true. */
+  readonly prefixCache?: boolean;
   /** Share one between models, and they share the devices' budgets. */
   readonly ledger?: MemoryLedger;
   /**
@@ -53,7 +70,7 @@ export interface OpenedModel extends Engine {
   readonly config: ModelConfig;
   readonly contextLength: number;
   /** Undefined where the file's vocabulary is of a kind that is not supported; token ids can be generated from all the same. */
-  readonly tokenizer: Tokenizer | undefined;
+  readonly tokenizer: TextTokenizer | undefined;
   /** Where every unit lies. */
   readonly placement: Placement;
   /** Owned by the model. */
@@ -96,8 +113,10 @@ export async function open(location: ModelLocation, options: OpenOptions = {}): 
     const devices = backends.map(({ device }) => device.id);
     budgets = claimBudgets(ledger, devices, options.budgetBytes, plan?.devices);
     const placement = planned ?? placeOnOneDevice(units, backends[0]!.device.id);
-    const { contextLength, maxSequences, maxBatchTokens, signal, onProgress, trace } = options;
+    const { contextLength, maxSequences, maxBatchTokens, keyCacheDType, valueCacheDType, maxScoredTokens, prefixCache } = options;
+    const { signal, onProgress, trace } = options;
     const name = nameOf(source);
+    const tokenizer = tokenizerOf(source);
     const engine = own(
       await createEngine({
         source,
@@ -108,12 +127,17 @@ export async function open(location: ModelLocation, options: OpenOptions = {}): 
         contextLength,
         maxSequences,
         maxBatchTokens,
+        keyCacheDType,
+        valueCacheDType,
+        maxScoredTokens,
+        prefixCache,
+        ...(tokenizer && { tokenizer }),
         signal,
         onProgress,
         diagnostics: { trace },
       }),
     );
-    const model = new Model(engine, source, placement, name, owned);
+    const model = new Model(engine, source, tokenizer, placement, name, owned);
     budgets.keep();
     return model;
   } catch (error) {
@@ -130,6 +154,7 @@ class Model implements OpenedModel {
   constructor(
     private readonly engine: LoadedEngine,
     readonly source: ModelSource,
+    readonly tokenizer: TextTokenizer | undefined,
     readonly placement: Placement,
     readonly name: string,
     private readonly owned: readonly AsyncDisposable[],
@@ -144,11 +169,9 @@ class Model implements OpenedModel {
   get contextLength(): number {
     return this.engine.contextLength;
   }
-  get tokenizer(): Tokenizer | undefined {
-    return this.engine.tokenizer;
-  }
 
   generate: Engine["generate"] = (request, options) => this.engine.generate(request, options);
+  score: Engine["score"] = (request, options) => this.engine.score(request, options);
   memory: Engine["memory"] = () => this.engine.memory();
   statistics: Engine["statistics"] = () => this.engine.statistics();
 
@@ -169,6 +192,16 @@ async function disposeAll(owned: readonly AsyncDisposable[]): Promise<void> {
     }
   }
   if (failures.length > 0) throw failures[0];
+}
+
+/** Undefined where the file's vocabulary is of an unsupported kind: the engine then tells why, when it is given text. */
+function tokenizerOf({ vocabulary }: ModelSource): TextTokenizer | undefined {
+  try {
+    return vocabulary && createTokenizer(vocabulary);
+  } catch (error) {
+    if (ThermoclineError.isInstance(error)) return undefined;
+    throw error;
+  }
 }
 
 function nameOf(source: ModelSource): string {

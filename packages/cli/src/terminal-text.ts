@@ -13,6 +13,14 @@ export function escapeControls(text: string): string {
   });
 }
 
+/** C0 but for line breaks and tabs, DEL, C1, and the marks that turn text around until they are taken back. */
+const obeyedInText = /[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]/gu;
+
+/** Text of any number of lines that a terminal only shows. The marks that writing from right to left needs stay. */
+export function escapeControlsInText(text: string): string {
+  return text.replace(obeyedInText, escapeControls);
+}
+
 /** JSON on one line, equal in meaning to what `JSON.stringify` makes of the value; bigints become strings. */
 export function jsonLine(value: unknown): string {
   const json = JSON.stringify(value, (_key, inner: unknown) => (typeof inner === "bigint" ? String(inner) : inner));

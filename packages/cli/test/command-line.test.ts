@@ -25,7 +25,7 @@ describe("thermocline", () => {
     expect(await thermocline(["--version"])).toEqual({ exitCode: 0, stdout: `${version}\n`, stderr: "" });
   });
 
-  it.each(["run", "inspect", "tokenize", "logprobs"])("shows an example of %s in its help", async (command) => {
+  it.each(["run", "chat", "inspect", "tokenize", "eval", "logprobs"])("shows an example of %s in its help", async (command) => {
     const { exitCode, stdout } = await thermocline([command, "--help"]);
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(new RegExp(`Example:\n.*thermocline ${command} model.gguf`));
@@ -37,7 +37,13 @@ describe("run", () => {
   const args = ["run", embeddedModel, "--temperature", "0", "--max-tokens", "8"];
 
   it("takes every option's limits", async () => {
-    const limits = ["--temperature=0", "--top-k=0", "--top-p=1", "--min-p=0", "--repetition-penalty=0.1", "--seed=-1", "--logprobs=20"];
+    const limits = [
+      ...["--temperature=0", "--top-k=0", "--top-p=1", "--min-p=0", "--typical-p=1", "--top-n-sigma=0", "--seed=-1", "--logprobs=20"],
+      ...["--xtc-probability=1", "--xtc-threshold=0", "--mirostat-tau=0", "--mirostat-eta=0", "--repetition-penalty=0.1"],
+      ...["--presence-penalty=-2", "--frequency-penalty=2", "--penalty-last-n=0", "--dry-multiplier=0", "--dry-base=1"],
+      ...["--dry-allowed-length=0", "--dry-last-n=-1", "--dry-sequence-breaker=x", "--logit-bias=5=-inf", "--min-tokens=0"],
+      ...["--batch-tokens=1", "--context=64", "--threads=1"],
+    ];
     const { exitCode, stdout } = await thermocline(["run", tinyPath, "--prompt", "a", "--max-tokens=1", "--json", ...limits]);
     expect(exitCode).toBe(0);
     expect(stdout).toContain('"type":"end"');
@@ -69,6 +75,38 @@ describe("run", () => {
     expect(first.logprobs![0]!.top).toHaveLength(3);
     expect(first.logprobs![0]!.top[0]).toEqual([first.tokenIds[0], first.logprobs![0]!.logprob]);
     expect(lines.at(-2)).toMatchObject({ reason: "length", usage: { promptTokens: 7, completionTokens: 8 } });
+  });
+
+  it("biases tokens, and does not end before the least number of tokens", async () => {
+    const tiny = ["run", tinyPath, "--prompt", "a", "--temperature", "0", "--max-tokens", "4", "--json"];
+    const idsOf = async (...more: readonly string[]) =>
+      parseLines((await thermocline([...tiny, ...more])).stdout).flatMap(({ tokenIds = [] }) => tokenIds);
+    expect(await idsOf("--logit-bias", "100=1000", "--logit-bias", "101=999")).toEqual([100, 100, 100, 100]);
+    expect(await idsOf("--logit-bias", "2=1000", "--logit-bias", "101=999")).toEqual([]);
+    expect(await idsOf("--logit-bias", "2=1000", "--logit-bias", "101=999", "--min-tokens", "3")).toEqual([101, 101, 101]);
+  });
+
+  it("keeps keys and values in the types that were asked for, in fewer bytes", async () => {
+    const kvBytes = async (...types: readonly string[]) => {
+      const args = [
+        "run",
+        embeddedModel,
+        "--prompt",
+        "Once",
+        "--max-tokens",
+        "1",
+        "--context",
+        "64",
+        "--json",
+        "--stats",
+        "--backend",
+        "reference",
+      ];
+      const { memory } = parseLines((await thermocline([...args, ...types])).stdout).at(-1);
+      return memory[0].byteLengthByClass["kv-cache"] as number;
+    };
+    const [f16, keysOnly] = [await kvBytes("--kv-type", "f16"), await kvBytes("--kv-type", "f16", "--kv-type-k", "f32")];
+    expect(keysOnly / f16).toBeCloseTo(1.5, 12);
   });
 
   it("ends before a stop text", async () => {
@@ -130,6 +168,14 @@ describe("run", () => {
 });
 
 describe("inspect", () => {
+  it("says what the graph computes, layers that are alike together, or why there is none", async () => {
+    const { stdout } = await thermocline(["inspect", embeddedModel]);
+    expect(stdout).toMatch(/^graph +llama, 6 layers of 288, context 256\nattention +6 heads over 6 of keys and values, 48 wide$/m);
+    const { config } = JSON.parse((await thermocline(["inspect", embeddedModel, "--json"])).stdout);
+    expect(config).toMatchObject({ architecture: "llama", layers: [{ layers: [0, 1, 2, 3, 4, 5], numHeads: 6, feedForwardLength: 768 }] });
+    expect((await thermocline(["inspect", vocabularyPath])).stdout).toMatch(/^graph +none: architecture of tomorrow: /m);
+  });
+
   it("shows metadata, vocabulary and, where asked, tensors, arrays cut short", async () => {
     const { stdout } = await thermocline(["inspect", embeddedModel]);
     expect(stdout).toMatch(/^llama\.context_length +u32 +256$/m);

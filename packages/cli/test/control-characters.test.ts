@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { formatMemory } from "../src/index.js";
-import { escapeControls, jsonLine } from "../src/terminal-text.js";
+import { escapeControls, escapeControlsInText, jsonLine } from "../src/terminal-text.js";
 import { thermocline } from "./support/command.js";
 import { temporaryFolder } from "./support/paths.js";
 import { tinyModel } from "./support/tiny-model.js";
@@ -76,5 +76,13 @@ describe("escapeControls", () => {
   it("covers the memory table's names", () => {
     const reports = [{ device: "cpu:0\n", name: "\x1b[1m", budgetBytes: 1, byteLengthByClass: { weights: 1 } }];
     expect(formatMemory(reports)).toBe("device   weights  total  name\ncpu:0\\n      1 B    1 B  \\x1b[1m");
+  });
+});
+
+describe("escapeControlsInText", () => {
+  it("leaves lines, tabs and text from right to left, and shows what a terminal would obey", () => {
+    const text = "Größe\n\tשלום\u200f 🙂\n";
+    expect(escapeControlsInText(text)).toBe(text);
+    expect(escapeControlsInText("\x1b[2J\r\x07\x9b\x7f\u202e")).toBe("\\x1b[2J\\r\\x07\\x9b\\x7f\\u202e");
   });
 });

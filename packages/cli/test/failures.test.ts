@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import type { OffloadPlan, OffloadPlanUnit } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
+import { createProgram, runProgram } from "../src/command-line/program.js";
 import { thermocline, thermoclineInto } from "./support/command.js";
 import { embeddedModel, splitPlan, temporaryFolder } from "./support/paths.js";
 import { tinyModel } from "./support/tiny-model.js";
@@ -103,6 +104,56 @@ const cases: readonly [what: string, args: () => readonly string[], code: string
     /token id 32000 is outside/,
     '{"promptTokenIds":[32000],"steps":1,"top":1}',
   ],
+  ["a chat in no format", () => ["chat", embeddedModel], "invalid-request", /holds no chat template; name the format .*chatml/],
+  [
+    "a format that there is not",
+    () => ["chat", embeddedModel, "--template", "morse"],
+    "invalid-request",
+    /--template: is neither a built-in template nor a file.*morse: does not exist.*use chatml, /,
+  ],
+  [
+    "a template that is broken",
+    () => ["chat", embeddedModel, "--template", file("broken.jinja", "{% for %}")],
+    "chat-template",
+    /does not parse/,
+  ],
+  [
+    "a chat file that is none",
+    () => ["chat", embeddedModel, "--template", "plain", "--load", file("chat.json", "{}")],
+    "invalid-chat-file",
+    /chat\.json: version is undefined/,
+  ],
+  ["a text to measure that is not there", () => ["eval", embeddedModel, "--text", inFolder("none.txt")], "file-access", /does not exist/],
+  [
+    "a text shorter than a window",
+    () => ["eval", embeddedModel, "--text", file("short.txt", "Once upon a time")],
+    "invalid-request",
+    /--text: has 5 tokens, a window of 256 takes 256; give a longer text/,
+  ],
+  [
+    "a text shorter than the windows that were asked for",
+    () => ["eval", embeddedModel, "--text", file("short.txt", "Once upon a time"), "--context", "4", "--chunks", "2"],
+    "invalid-request",
+    /--text: has 5 tokens, 2 windows of 4 take 8;/,
+  ],
+  [
+    "fewer tokens than a window takes",
+    () => ["eval", embeddedModel, "--text", file("short.txt", "Once upon a time"), "--tokens", "5", "--context", "6"],
+    "invalid-request",
+    /--tokens: is 5, a window takes 6;/,
+  ],
+  [
+    "windows in which nothing is scored",
+    () => ["eval", embeddedModel, "--text", file("short.txt", "Once upon a time"), "--context", "2"],
+    "invalid-request",
+    /--context: is 2, .* at least 3/,
+  ],
+  [
+    "models of different vocabularies",
+    () => ["eval", embeddedModel, "--text", file("short.txt", "Once"), "--kl-against", file("tiny.gguf", tinyModel())],
+    "invalid-request",
+    /--kl-against: has a vocabulary of 259 tokens, the model one of 32000;/,
+  ],
   [
     "more steps than the context holds",
     () => ["logprobs", embeddedModel, "--backend", "reference"],
@@ -139,6 +190,15 @@ describe("a command refuses", () => {
     ["an unknown option", ["run", embeddedModel, "--quickly"], /unknown option '--quickly'/],
     ["a missing file name", ["inspect"], /missing required argument 'model'/],
     ["text where a number is needed", ["run", embeddedModel, "--top-k", "many"], /'--top-k <k>' argument 'many' is invalid/],
+    [
+      "a bias without a token",
+      ["run", embeddedModel, "--logit-bias", "much"],
+      /'much' is invalid\. A token id, = and a number or -inf are needed/,
+    ],
+    ["a bias that is none", ["run", embeddedModel, "--logit-bias", "1=inf"], /'1=inf' is invalid/],
+    ["a cache type that there is not", ["run", embeddedModel, "--kv-type", "q4_k"], /Allowed choices are f16, f32, q8_0, q4_0/],
+    ["a text that was not named", ["eval", embeddedModel], /required option '--text <file>' not specified/],
+    ["windows counted twice", ["eval", embeddedModel, "--text", "a", "--tokens", "1", "--chunks", "1"], /cannot be used with option/],
     ["a backend that there is not", ["run", embeddedModel, "--backend", "abacus"], /Allowed choices are auto, cpu, reference/],
   ])("%s, as a usage error, in JSON where that is asked for", async (_what, args, message) => {
     const plain = await thermocline(args);
@@ -170,17 +230,30 @@ describe("a command refuses", () => {
     ["--top-p", "1.01", "number above 0 to 1"],
     ["--min-p", "1", "number from 0 below 1"],
     ["--repetition-penalty", "0", "number above 0"],
+    ["--typical-p", "0", "number above 0 to 1"],
+    ["--top-n-sigma", "-1", "number from 0"],
+    ["--xtc-probability", "1.1", "number from 0 to 1"],
+    ["--xtc-threshold", "-0.1", "number from 0 to 1"],
+    ["--mirostat-tau", "-1", "number from 0"],
+    ["--mirostat-eta", "-1", "number from 0"],
+    ["--presence-penalty", "much", "number"],
+    ["--frequency-penalty", "Infinity", "number"],
+    ["--penalty-last-n", "-1", "whole number from 0"],
+    ["--dry-multiplier", "-1", "number from 0"],
+    ["--dry-base", "0.9", "number from 1"],
+    ["--dry-allowed-length", "-1", "whole number from 0"],
+    ["--dry-last-n", "-2", "whole number from -1"],
+    ["--min-tokens", "-1", "whole number from 0"],
+    ["--batch-tokens", "0", "whole number from 1"],
     ["--seed", "0.5", "whole number"],
     ["--logprobs", "21", "whole number from 0 to 20"],
     ["--threads", "0", "whole number from 1"],
     ["--context", "0", "whole number from 1"],
   ])("%s %s before it looks for the model", async (option, value, needed) => {
-    const { exitCode, stdout, stderr } = await thermocline(["run", inFolder("none.gguf"), option, value, "--json"]);
-    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
-    const { code, message } = JSON.parse(stderr).error;
-    expect(code).toBe("usage");
-    expect(message).toContain(`option '${option} <`);
-    expect(message).toContain(`argument '${value}' is invalid. A ${needed} is needed; `);
+    const refused = runProgram(createProgram(), ["run", inFolder("none.gguf"), option, value]);
+    const problem = `argument '${value}' is invalid. A ${needed} is needed; `;
+    await expect(refused).rejects.toMatchObject({ code: "usage", message: expect.stringContaining(problem) });
+    await expect(refused).rejects.toThrow(`option '${option} <`);
   });
 
   it("to guess the command where none is given: it shows the help on stderr", async () => {

@@ -1,69 +1,73 @@
-/** Options that several commands share, and how their values are read. */
-import { type Command, InvalidArgumentError, Option } from "commander";
+/** Options that several commands share. */
+import { type Command, Option } from "commander";
 import type { OpenOptions } from "../open.js";
+import { wholeNumberIn } from "./option-values.js";
 
 export interface ModelOptions {
-  readonly backend: OpenOptions["backend"];
+  readonly backend?: OpenOptions["backend"];
   readonly isa?: OpenOptions["isa"];
   readonly threads?: number;
   readonly plan?: string;
   readonly context?: number;
+  readonly batchTokens?: number;
+  readonly kvType?: KvType;
+  readonly kvTypeK?: KvType;
+  readonly kvTypeV?: KvType;
   readonly json?: boolean;
 }
 
 /** Likeliest tokens whose log-probabilities an engine tells. */
 export const mostLogprobs = 20;
 
-/** Bounds that a value must keep to; none where absent. */
-export interface Bounds {
-  readonly from?: number;
-  readonly above?: number;
-  readonly to?: number;
-  readonly below?: number;
+export const kvTypes = ["f16", "f32", "q8_0", "q4_0"] as const;
+export type KvType = (typeof kvTypes)[number];
+
+const group = "Model and devices:";
+
+/** Options of every command that loads a model; `threads` and `context`: their help, false where a command has none or its own. */
+export function addModelOptions(
+  command: Command,
+  {
+    threads = "threads of the CPU backend (default: as many as the machine runs at once)",
+    context = "longest prompt and answer together (default: the model's, at most 4096)",
+    keyValueCache = true,
+  }: { readonly threads?: string | false; readonly context?: string | false; readonly keyValueCache?: boolean } = {},
+): Command {
+  const positive = wholeNumberIn({ from: 1 });
+  const options = [
+    new Option("--backend <name>", "what computes; auto: cpu, or reference where the addon is missing")
+      .choices(["auto", "cpu", "reference"])
+      .default("auto"),
+    new Option("--isa <name>", "pin the CPU backend to an instruction set").choices(["scalar", "avx2", "avx512"]),
+    ...(threads === false ? [] : [new Option("--threads <n>", threads).argParser(positive)]),
+    new Option("--plan <file>", "offload plan: which units lie on which devices"),
+    ...(context === false ? [] : [new Option("--context <tokens>", context).argParser(positive)]),
+    new Option("--batch-tokens <n>", "tokens in one step, at most: the pieces of a prompt (default: 256)").argParser(positive),
+    ...(keyValueCache ? keyValueOptions() : []),
+  ];
+  for (const option of options) command.addOption(option.helpGroup(group));
+  return command;
 }
 
-const boundTests: Readonly<Record<keyof Bounds, (value: number, bound: number) => boolean>> = {
-  from: (value, bound) => value >= bound,
-  above: (value, bound) => value > bound,
-  to: (value, bound) => value <= bound,
-  below: (value, bound) => value < bound,
-};
-
-/** Reads a number of the kind that JSON knows; "0x10", "" and "Infinity" are none. */
-export function numberIn(bounds: Bounds): (text: string) => number {
-  return (text) => checked(parseNumber(text), Number.isFinite, "number", bounds);
+function keyValueOptions(): readonly Option[] {
+  return [
+    new Option("--kv-type <type>", "type of cached keys and values (default: f16, on the reference backend f32)").choices(kvTypes),
+    new Option("--kv-type-k <type>", "of keys alone").choices(kvTypes),
+    new Option("--kv-type-v <type>", "of values alone").choices(kvTypes),
+  ];
 }
 
-export function wholeNumberIn(bounds: Bounds): (text: string) => number {
-  return (text) => checked(parseNumber(text), Number.isSafeInteger, "whole number", bounds);
-}
-
-function parseNumber(text: string): number {
-  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;
-}
-
-/** @throws InvalidArgumentError; commander puts the option and its value before it. */
-function checked(value: number, isKind: (value: number) => boolean, kind: string, bounds: Bounds): number {
-  const limits = Object.entries(bounds) as [keyof Bounds, number][];
-  if (isKind(value) && limits.every(([name, bound]) => boundTests[name](value, bound))) return value;
-  throw new InvalidArgumentError(`A ${[kind, ...limits.flat()].join(" ")} is needed.`);
-}
-
-/** For options that may be given several times. */
-export function collect(value: string, earlier: readonly string[] = []): readonly string[] {
-  return [...earlier, value];
-}
-
-/** The options of every command that loads a model. */
-export function addModelOptions(command: Command): Command {
-  return command
-    .addOption(
-      new Option("--backend <name>", "what computes; auto: cpu, or reference where the addon is missing")
-        .choices(["auto", "cpu", "reference"])
-        .default("auto"),
-    )
-    .addOption(new Option("--isa <name>", "pin the CPU backend to an instruction set").choices(["scalar", "avx2", "avx512"]))
-    .option("--threads <n>", "threads of the CPU backend (default: as many as the machine runs at once)", wholeNumberIn({ from: 1 }))
-    .option("--plan <file>", "offload plan: which units lie on which devices")
-    .option("--context <tokens>", "longest prompt and answer together (default: the model's, at most 4096)", wholeNumberIn({ from: 1 }));
+/** How `open` is to open a model that a command's options describe. */
+export function openOptionsOf(options: ModelOptions): OpenOptions {
+  const { backend, isa, threads, plan, context, batchTokens, kvType, kvTypeK = kvType, kvTypeV = kvType } = options;
+  return {
+    backend,
+    isa,
+    threads,
+    plan,
+    contextLength: context,
+    maxBatchTokens: batchTokens,
+    keyCacheDType: kvTypeK,
+    valueCacheDType: kvTypeV,
+  };
 }

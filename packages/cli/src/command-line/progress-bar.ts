@@ -1,12 +1,10 @@
-import type { LoadProgress } from "@thermocline/core";
-import { formatBytes } from "../format-bytes.js";
-
 const width = 30;
-/** Between two drawings; a terminal is slower than a load. */
+/** Between two drawings; a terminal is slower than what it shows. */
 const intervalMs = 50;
 
 export interface ProgressBar {
-  update(progress: LoadProgress): void;
+  /** `share` is 0 to 1. */
+  update(share: number, text: string): void;
   /** Takes the bar off the screen. */
   clear(): void;
 }
@@ -15,13 +13,12 @@ export interface ProgressBar {
 export function createProgressBar(stream: NodeJS.WriteStream, label: string): ProgressBar {
   let drawnAtMs = Number.NEGATIVE_INFINITY;
   return {
-    update({ loadedBytes, totalBytes }) {
+    update(share, text) {
       const nowMs = performance.now();
-      if (nowMs - drawnAtMs < intervalMs && loadedBytes < totalBytes) return;
+      if (nowMs - drawnAtMs < intervalMs && share < 1) return;
       drawnAtMs = nowMs;
-      const filled = totalBytes === 0 ? width : Math.round((loadedBytes / totalBytes) * width);
-      const bar = "█".repeat(filled) + "░".repeat(width - filled);
-      stream.write(`\r\x1b[K${label} ${bar} ${formatBytes(loadedBytes)} of ${formatBytes(totalBytes)}`);
+      const filled = Math.round(Math.min(1, Math.max(0, share)) * width);
+      stream.write(`\r\x1b[K${label} ${"█".repeat(filled)}${"░".repeat(width - filled)} ${text}`);
     },
     clear: () => void stream.write("\r\x1b[K"),
   };

@@ -48,3 +48,19 @@ export function thermoclineInto(path: string, args: readonly string[]): CommandR
     closeSync(file);
   }
 }
+
+export interface RunningCommand {
+  readonly process: ChildProcessWithoutNullStreams;
+  /** What it has written so far. */
+  stderrText(): string;
+}
+
+/** With its stdin open. */
+export function startTalking(...args: readonly string[]): RunningCommand {
+  const child = start(...args);
+  let text = "";
+  child.stderr.setEncoding("utf8").on("data", (more: string) => {
+    text += more;
+  });
+  return { process: child, stderrText: () => text };
+}

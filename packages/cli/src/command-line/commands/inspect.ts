@@ -1,8 +1,10 @@
+import { readModelConfig } from "@thermocline/core";
 import { type GgufSource, openGguf } from "@thermocline/loader-gguf";
-import type { TensorInfo } from "@thermocline/spec";
+import { type ModelConfig, type TensorInfo, ThermoclineError } from "@thermocline/spec";
 import { formatBytes } from "../../format-bytes.js";
 import { formatTable } from "../../format-table.js";
 import { jsonLine } from "../../terminal-text.js";
+import { describeConfig, groupLayers } from "../describe-config.js";
 import { interruptible } from "../interruption.js";
 import { writeOutput } from "../standard-streams.js";
 
@@ -53,6 +55,29 @@ function summarize(source: GgufSource) {
   };
 }
 
+/** What the graph for this file would compute, or why there is none. */
+function configOf(source: GgufSource): ModelConfig | ThermoclineError {
+  try {
+    return readModelConfig(source);
+  } catch (error) {
+    if (ThermoclineError.isInstance(error)) return error;
+    throw error;
+  }
+}
+
+function jsonConfigOf(source: GgufSource): Record<string, unknown> {
+  const config = configOf(source);
+  if (config instanceof Error) return { config: null, refusal: config.toJSON() };
+  const layers = groupLayers(config).map((group) => ({ layers: group.layers, ...withShortFactors(group.config) }));
+  return { config: { ...config, layers } };
+}
+
+function withShortFactors(layer: ModelConfig["layers"][number]): Record<string, unknown> {
+  const factors = layer.rope?.frequencyFactors;
+  if (factors === undefined || !("values" in factors)) return { ...layer };
+  return { ...layer, rope: { ...layer.rope, frequencyFactors: { values: jsonValueOf(factors.values, "f64[]") } } };
+}
+
 function bytesByDType(infos: readonly TensorInfo[]): Record<string, number> {
   const bytes: Record<string, number> = {};
   for (const { dtype, range } of infos) bytes[dtype] = (bytes[dtype] ?? 0) + range.byteLength;
@@ -62,7 +87,7 @@ function bytesByDType(infos: readonly TensorInfo[]): Record<string, number> {
 function toJson(source: GgufSource): Record<string, unknown> {
   const metadata = Object.fromEntries([...source.metadata].map(([key, value]) => [key, jsonValueOf(value, source.metadataTypes.get(key))]));
   const tensors = [...source.tensors.values()].map(({ name, dtype, shape, shard, range }) => ({ name, dtype, shape, shard, ...range }));
-  return { ...summarize(source), metadata, tensors };
+  return { ...summarize(source), ...jsonConfigOf(source), metadata, tensors };
 }
 
 function jsonValueOf(value: unknown, type: string | undefined): unknown {
@@ -80,11 +105,13 @@ function toText(source: GgufSource, withTensors: boolean): string {
     ["tensors", tensorCount === 0 ? "none" : `${tensorCount} with ${parameterCount.toLocaleString("en")} parameters: ${dtypes.join(", ")}`],
     ["vocabulary", vocabulary ? `${vocabulary.model}${vocabulary.pre ? ` (${vocabulary.pre})` : ""}, ${vocabulary.size} tokens` : "none"],
   ];
+  const config = configOf(source);
+  const graph = config instanceof Error ? [["graph", `none: ${config.message}`] as const] : describeConfig(config);
   const metadata = [...source.metadata].map(([key, value]) => {
     const type = source.metadataTypes.get(key) ?? "";
     return [key, type, shownText(value, type)];
   });
-  const sections = [formatTable(overview), formatTable([["metadata", "type", "value"], ...metadata])];
+  const sections = [formatTable([...overview, ...graph]), formatTable([["metadata", "type", "value"], ...metadata])];
   if (withTensors) sections.push(formatTensors([...source.tensors.values()]));
   return sections.join("\n\n");
 }
