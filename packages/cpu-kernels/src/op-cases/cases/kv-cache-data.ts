@@ -79,7 +79,7 @@ function quantise(vector: Float32Array, blockBytes: number, quantiseBlock: (valu
   const values = new Float64Array(vector.length);
   for (let block = 0; block * 32 < vector.length; block++) {
     const { scale, quants, quantBytes } = quantiseBlock(vector.subarray(block * 32, (block + 1) * 32));
-    const half = roundToFloat16(scale);
+    const half = Number.isFinite(scale) ? roundToFloat16(scale) : Number.NaN;
     new DataView(bytes.buffer).setUint16(block * blockBytes, float16Bits(half), true);
     bytes.set(quantBytes, block * blockBytes + 2);
     values.set(
@@ -90,10 +90,12 @@ function quantise(vector: Float32Array, blockBytes: number, quantiseBlock: (valu
   return { bytes, values };
 }
 
-/** x · (1 / d) in f32, to the nearest whole number, ties to even: 1.5 · 2^23 leaves no room for a fraction. */
+/** x · (1 / d) in f32, to the nearest whole number, ties to even: 1.5 · 2^23 leaves no room for a fraction. 0 where there is no scale. */
 function nearest(value: number, scale: number): number {
-  if (scale === 0) return 0;
-  return Math.fround(Math.fround(value * Math.fround(1 / scale)) + 12582912) - 12582912;
+  const inverse = Math.fround(1 / scale);
+  // The inverse of an infinite scale is 0, by which an infinite value must not be multiplied.
+  if (!Number.isFinite(inverse) || inverse === 0) return 0;
+  return Math.fround(Math.fround(value * inverse) + 12582912) - 12582912;
 }
 
 function quantise8(values: Float32Array): QuantisedBlock {
@@ -104,7 +106,7 @@ function quantise8(values: Float32Array): QuantisedBlock {
 
 function quantise4(values: Float32Array): QuantisedBlock {
   const largest = Math.max(...values.map(Math.abs));
-  const scale = Math.fround(values.find((value) => Math.abs(value) === largest)! / -8);
+  const scale = Math.fround((values.find((value) => Math.abs(value) === largest) ?? Number.NaN) / -8);
   const codes = Array.from(values, (value) => Math.min(15, nearest(value, scale) + 8));
   const quantBytes = Uint8Array.from({ length: 16 }, (_, i) => codes[i]! + 16 * codes[i + 16]!);
   return { scale, quants: codes.map((code) => code - 8), quantBytes };
@@ -113,14 +115,4 @@ function quantise4(values: Float32Array): QuantisedBlock {
 export function cacheView(array: string, { dtype, shape, headDim }: KvCache): ViewPlan {
   const { numBlocks, numKvHeads, blockSize } = shape;
   return { array, dtype, shape: [numBlocks, numKvHeads, blockSize, headDim] };
-}
-
-/** For comparisons of bits: a quantised block whose scale is zero holds zeros, whatever the scale's sign and the quants. */
-export function comparableCache(dtype: KvDType, array: PlainArray): PlainArray {
-  const { blockSize, blockBytes } = dtypes[dtype];
-  if (blockSize === 1) return array;
-  const result = array.slice();
-  for (let at = 0; at < result.length; at += blockBytes)
-    if (result[at] === 0 && (result[at + 1]! & 0x7f) === 0) result.fill(0, at, at + blockBytes);
-  return result;
 }
