@@ -1,4 +1,4 @@
-/** llama.cpp's log-probabilities of token ids: one sequence on the CPU, f16 KV cache, flash attention off. */
+/** What llama.cpp makes of token ids on the CPU: log-probabilities (one sequence, f16 KV cache) and embeddings, flash attention off. */
 import { pathToFileURL } from "node:url";
 import { installPeer, peerVersion } from "./peer.mjs";
 
@@ -10,18 +10,9 @@ import { installPeer, peerVersion } from "./peer.mjs";
  * @returns undefined, with a line of warning, where the peer cannot be installed.
  */
 export async function openPeerSession(modelPath, { contextLength, threads = 2 }) {
-  const peer = await installPeer();
-  if (peer === undefined) return undefined;
-  const { getLlama } = await import(pathToFileURL(peer).href);
-  const llama = await getLlama({
-    gpu: false,
-    build: "never",
-    skipDownload: true,
-    logLevel: "error",
-    progressLogs: false,
-    maxThreads: threads,
-  });
-  const model = await llama.loadModel({ modelPath, gpuLayers: 0 });
+  const loaded = await loadInPeer(modelPath, threads);
+  if (loaded === undefined) return undefined;
+  const { llama, model, engine } = loaded;
   const context = await model.createContext({
     contextSize: contextLength,
     batchSize: Math.min(contextLength, 512),
@@ -30,7 +21,7 @@ export async function openPeerSession(modelPath, { contextLength, threads = 2 })
   });
   const sequence = context.getSequence();
   return {
-    engine: `llama.cpp ${llama.llamaCppRelease.release} (node-llama-cpp ${peerVersion}), CPU, flash attention off`,
+    engine,
     /** Without BOS. @param {string} text @returns {number[]} */
     tokenize: (text) => [...model.tokenize(text, false)],
     /** Forgets the sequence. */
@@ -73,4 +64,51 @@ export async function openPeerSession(modelPath, { contextLength, threads = 2 })
       await llama.dispose();
     },
   };
+}
+
+/**
+ * Vectors of whole inputs, pooled as the file says, not normalised.
+ * @param {string} modelPath
+ * @param {{ readonly contextLength: number, readonly threads?: number }} options
+ * @returns undefined, with a line of warning, where the peer cannot be installed.
+ */
+export async function openPeerEmbedder(modelPath, { contextLength, threads = 1 }) {
+  const loaded = await loadInPeer(modelPath, threads);
+  if (loaded === undefined) return undefined;
+  const { llama, model, engine } = loaded;
+  const context = await model.createEmbeddingContext({ contextSize: contextLength, batchSize: contextLength });
+  return {
+    engine,
+    /** With CLS and SEP. @param {string} text @returns {number[]} */
+    tokenize: (text) => [model.tokens.bos, ...model.tokenize(text, false), model.tokens.sep],
+    /** @param {readonly number[]} tokenIds With CLS and SEP. @returns {Promise<readonly number[]>} */
+    async embed(tokenIds) {
+      const { vector } = await context.getEmbeddingFor([...tokenIds]);
+      return vector;
+    },
+    async [Symbol.asyncDispose]() {
+      await llama.dispose();
+    },
+  };
+}
+
+/**
+ * @param {string} modelPath
+ * @param {number} threads
+ */
+async function loadInPeer(modelPath, threads) {
+  const peer = await installPeer();
+  if (peer === undefined) return undefined;
+  const { getLlama } = await import(pathToFileURL(peer).href);
+  const llama = await getLlama({
+    gpu: false,
+    build: "never",
+    skipDownload: true,
+    logLevel: "error",
+    progressLogs: false,
+    maxThreads: threads,
+  });
+  const model = await llama.loadModel({ modelPath, gpuLayers: 0, defaultContextFlashAttention: false });
+  const engine = `llama.cpp ${llama.llamaCppRelease.release} (node-llama-cpp ${peerVersion}), CPU, flash attention off`;
+  return { llama, model, engine };
 }
