@@ -3,6 +3,7 @@
 
 #include "arguments.h"
 #include "native_device.h"
+#include "read_bandwidth.h"
 #include "thermocline/instruction_set.h"
 #include "thermocline/kernel_table.h"
 
@@ -28,6 +29,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("NativeDevice", NativeDevice::define(env));
   exports.Set("supportedIsas", Napi::Function::New(env, supported_isas, "supportedIsas"));
   exports.Set("packedByteLength", Napi::Function::New(env, packed_length, "packedByteLength"));
+  exports.Set("measureReadBandwidth", Napi::Function::New(env, start_read_bandwidth, "measureReadBandwidth"));
   return exports;
 }
 

@@ -3,4 +3,5 @@ export { type CpuBackendOptions, type CpuIsa, cpuIsas, createCpuBackend, support
 export { cpuTraits } from "./default-traits.js";
 export { type BackendAvailability, cpuBackendAvailability, loadCpuBinding } from "./load-binding.js";
 export type { NativeBinding } from "./native-binding.js";
+export { measureReadBandwidth, type ReadBandwidth, type ReadBandwidthOptions } from "./read-bandwidth.js";
 export { createCpuTraits } from "./traits.js";

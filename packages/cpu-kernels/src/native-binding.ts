@@ -49,6 +49,12 @@ export interface NativeBinding {
   readonly NativeDevice: new (isa: string, threads: number, listener: NativeListener) => NativeDevice;
   /** Kernels of this build that this processor runs, the fastest first. */
   supportedIsas(): string[];
+  /** Best and median of several passes; undefined where the system has no memory of that size. */
+  measureReadBandwidth(
+    threads: number,
+    byteLength: number,
+    durationMs: number,
+  ): Promise<{ readonly bestBytesPerSecond: number; readonly medianBytesPerSecond: number; readonly numPasses: number } | undefined>;
   /** Bytes of a packed matrix; undefined for a type that is never packed. */
   packedByteLength(ggmlType: number, rows: number, columns: number): number | undefined;
 }

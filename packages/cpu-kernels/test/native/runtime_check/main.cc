@@ -20,6 +20,7 @@ int main() {
   using namespace thermocline;
   using namespace thermocline::runtime_check;
   check_pool();
+  check_read_bandwidth();
   check_buffers();
   check_extents();
   check_decoding();

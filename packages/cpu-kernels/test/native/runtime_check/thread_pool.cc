@@ -1,4 +1,4 @@
-// The pool: every item once, whatever the grain and the number of threads.
+// The pool: every item once, whatever the grain and the number of threads. The read bandwidth, which it measures.
 #include "runtime_check.h"
 
 #include <unistd.h>
@@ -8,6 +8,7 @@
 #include <random>
 #include <vector>
 
+#include "thermocline/read_bandwidth.h"
 #include "thermocline/thread_pool.h"
 
 namespace thermocline::runtime_check {
@@ -42,6 +43,16 @@ void check_pool() {
     }
   }
   std::puts("pool: every item once, 4 pool sizes, 3000 jobs each");
+}
+
+void check_read_bandwidth() {
+  for (const int threads : {1, 3}) {
+    const auto measured = measure_read_bandwidth(threads, (size_t{3} << 20) + 64, 0);
+    expect(measured && measured->num_passes == 3, "a measurement without a duration makes three passes");
+    expect(measured->median_bytes_per_second > 0 && measured->best_bytes_per_second >= measured->median_bytes_per_second, "the best pass is no slower than the median");
+  }
+  expect(!measure_read_bandwidth(1, size_t{1} << 60, 0), "memory that there is not is not measured");
+  std::puts("read bandwidth: three passes, best and median");
 }
 
 }  // namespace thermocline::runtime_check

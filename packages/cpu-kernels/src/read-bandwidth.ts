@@ -1,0 +1,45 @@
+/** How fast this machine's threads read memory: the roof of decoding. */
+import { availableParallelism, freemem } from "node:os";
+import { InsufficientMemoryError, InvalidRequestError } from "@thermocline/spec";
+import { loadCpuBinding } from "./load-binding.js";
+
+export interface ReadBandwidthOptions {
+  /** Default: the processors that this process may use. */
+  readonly threads?: number;
+  /** A multiple of 64, well above the size of all caches together. Default: 512 MiB. */
+  readonly byteLength?: number;
+  /** About how long to measure; three passes are made at least. Default: 500. */
+  readonly durationMs?: number;
+}
+
+export interface ReadBandwidth {
+  /** Of the fastest pass: what the machine can do when nothing disturbs it. */
+  readonly bytesPerSecond: number;
+  /** Of the pass in the middle: how far below that it was while measuring. */
+  readonly medianBytesPerSecond: number;
+  readonly numPasses: number;
+  readonly threads: number;
+  readonly byteLength: number;
+}
+
+const maxThreads = 1024;
+
+/**
+ * Reads the same memory from front to back again and again on `threads` native threads, off the JavaScript thread.
+ * It allocates `byteLength` bytes of host memory while it runs, outside every ledger: measure before a model is loaded, or leave room for it.
+ * @throws BackendUnavailableError without an addon, InvalidRequestError, InsufficientMemoryError.
+ */
+export async function measureReadBandwidth(options: ReadBandwidthOptions = {}): Promise<ReadBandwidth> {
+  const { threads = availableParallelism(), byteLength = 512 * 2 ** 20, durationMs = 500 } = options;
+  if (!Number.isSafeInteger(threads) || threads < 1 || threads > maxThreads)
+    throw new InvalidRequestError("threads", threads, `is ${threads}`, `choose a number from 1 to ${maxThreads}`);
+  if (!Number.isSafeInteger(byteLength) || byteLength < 64 || byteLength % 64 !== 0)
+    throw new InvalidRequestError("byteLength", byteLength, `is ${byteLength}`, "choose a positive multiple of 64");
+  if (!(durationMs >= 0 && durationMs < Number.POSITIVE_INFINITY))
+    throw new InvalidRequestError("durationMs", durationMs, `is ${durationMs}`, "choose a number of milliseconds from 0");
+  const measured = await loadCpuBinding().measureReadBandwidth(threads, byteLength, durationMs);
+  if (measured === undefined)
+    throw new InsufficientMemoryError("cpu", byteLength, freemem(), [], "measure the bandwidth with a smaller byteLength");
+  const { bestBytesPerSecond, medianBytesPerSecond, numPasses } = measured;
+  return { bytesPerSecond: bestBytesPerSecond, medianBytesPerSecond, numPasses, threads, byteLength };
+}
