@@ -41,7 +41,10 @@ export interface EngineOptions {
   readonly valueCacheDType?: DType;
   /** Keep what was computed of earlier requests, while memory for it is left, for later ones that begin in the same way. Default true. */
   readonly prefixCache?: boolean;
-  /** Positions whose logits `score` gets from one step; they take memory for as many rows of the vocabulary. Absent: nothing can be scored. */
+  /**
+   * Positions whose logits `score` gets from one step; they take memory for as many rows of the vocabulary. Absent: nothing can be scored.
+   * Texts are scored one after the other: one whose logits nobody takes holds up the others, but no generation.
+   */
   readonly maxScoredTokens?: number;
   /** Most likely tokens that a request may ask log-probabilities of. Default 20. */
   readonly maxLogprobs?: number;

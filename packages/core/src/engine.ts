@@ -50,6 +50,14 @@ export interface LoadedEngine extends Engine {
 export async function createEngine(options: EngineOptions): Promise<LoadedEngine> {
   const { source, ledger } = options;
   const config = readModelConfig(source);
+  if (config.pooling !== undefined) {
+    throw new InvalidRequestError(
+      "source",
+      config.architecture,
+      `holds a ${config.architecture} model, which makes vectors of texts and generates nothing`,
+      "make an embedder of it with createEmbedder",
+    );
+  }
   const limits = stepLimitsOf(options, config);
   const backends = new Map(options.backends.map((backend) => [backend.device.id, backend]));
   const [defaultBackend] = options.backends;

@@ -1,7 +1,7 @@
 /** Blocks of earlier requests serve later ones that begin in the same way, and change no bit; the pools lose none and give none twice. */
 import { cpuBackendAvailability, createCpuBackend } from "@thermocline/cpu-kernels";
 import { createReferenceBackend } from "@thermocline/cpu-kernels/reference";
-import { type Backend, type DType, defaultSampling, type GenerateRequest } from "@thermocline/spec";
+import { type Backend, defaultSampling, type GenerateRequest } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
 import type { KvGroup, StepLimits } from "../src/graph/step-limits.js";
 import type { EngineOptions, LoadedEngine } from "../src/index.js";
@@ -44,15 +44,13 @@ async function cold(backend: Backend, model: RandomModelName, requests: readonly
   return completions;
 }
 
-describe.each<[string, RandomModelName, () => Backend, DType | undefined]>([
-  ["llama", "llama", createBackend, undefined],
-  ["gemma3, whose layers have windows,", "gemma3", createBackend, undefined],
-  ["the reference with keys and values in q8_0", "phi3", createReferenceBackend, "q8_0"],
-])("a conversation on %s", (_, model, create, kvDType) => {
-  const kvOptions = kvDType === undefined ? {} : { keyCacheDType: kvDType, valueCacheDType: kvDType };
-
+describe.each<[string, RandomModelName, Partial<EngineOptions>]>([
+  ["llama", "llama", {}],
+  ["gemma3, whose layers have windows,", "gemma3", {}],
+  ["phi3 with keys in q8_0 and values in q4_0", "phi3", { keyCacheDType: "q8_0", valueCacheDType: "q4_0" }],
+])("a conversation on %s", (_, model, kvOptions) => {
   it("finds what its earlier turns computed, and says bit by bit what it says without", async () => {
-    await using backend = create();
+    await using backend = createBackend();
     const turns = [long.slice(0, 50), long.slice(0, 97), long, long.slice(0, 64), [...long.slice(0, 40), 9, 9, 9]].map((prompt) =>
       asking(prompt, { maxTokens: 3 }),
     );
@@ -111,46 +109,49 @@ describe("the prefix cache", () => {
     expect(kvCache!.blocksCached).toBeGreaterThan(0);
   });
 
-  it("shares blocks among sequences that run at once, through preemptions and aborts", async () => {
-    await using backend = createBackend();
-    const random = createRandom(17);
-    const requests = Array.from({ length: 12 }, (_, index) =>
-      asking([...long.slice(0, 32 * (index % 3) + 5), ...randomPrompt(3, index)], {
-        maxTokens: 20,
-        sampling: index % 2 === 0 ? greedy : { temperature: 1, seed: index },
-      }),
-    );
-    const expected = await cold(backend, "llama", requests);
-    await using source = await openRandomModel("llama");
-    const serve = async (engine: LoadedEngine) => {
-      const answers = await Promise.all(
-        requests.map(async (request, index) => {
-          const controller = new AbortController();
-          // Some leave and come back: what they had computed may serve them again.
-          if (index % 4 === 1) setTimeout(() => controller.abort(), 1 + random(15));
-          const answer = await complete(engine, request, controller.signal);
-          return answer.end.reason === "abort" ? complete(engine, request) : answer;
+  it.each<RandomModelName>(["llama", "gemma3"])(
+    "shares blocks of %s among sequences that run at once, through preemptions and aborts",
+    async (model) => {
+      await using backend = createBackend();
+      const random = createRandom(17);
+      const requests = Array.from({ length: 12 }, (_, index) =>
+        asking([...long.slice(0, 32 * (index % 3) + 5), ...randomPrompt(3, index)], {
+          maxTokens: 20,
+          sampling: index % 2 === 0 ? greedy : { temperature: 1, seed: index },
         }),
       );
-      expect(bitsOfAll(answers)).toEqual(bitsOfAll(expected));
-      return answers.reduce((sum, { end }) => sum + end.usage.cachedPromptTokens, 0);
-    };
-    // Room for two sequences of the longest kind, in memory that begins as NaN.
-    await using engine = await createTestEngine(source, [backend], {
-      maxSequences: 12,
-      maxBatchTokens: 48,
-      kvCacheTokens: 256,
-      diagnostics: {
-        poisonKvCaches: true,
-        poisonDeadActivations: true,
-        blockOrder: (numBlocks) => shuffled(numBlocks, random),
-      },
-    });
-    let numCached = 0;
-    for (let round = 0; round < 3; round++) numCached += await serve(engine);
-    expect(numCached).toBeGreaterThan(0);
-    expect(engine.statistics().kvCaches[0]!.blocksInUse).toBe(0);
-  });
+      const expected = await cold(backend, model, requests);
+      await using source = await openRandomModel(model);
+      const serve = async (engine: LoadedEngine) => {
+        const answers = await Promise.all(
+          requests.map(async (request, index) => {
+            const controller = new AbortController();
+            // Some leave and come back: what they had computed may serve them again.
+            if (index % 4 === 1) setTimeout(() => controller.abort(), 1 + random(15));
+            const answer = await complete(engine, request, controller.signal);
+            return answer.end.reason === "abort" ? complete(engine, request) : answer;
+          }),
+        );
+        expect(bitsOfAll(answers)).toEqual(bitsOfAll(expected));
+        return answers.reduce((sum, { end }) => sum + end.usage.cachedPromptTokens, 0);
+      };
+      // Room for two sequences of the longest kind, in memory that begins as NaN.
+      await using engine = await createTestEngine(source, [backend], {
+        maxSequences: 12,
+        maxBatchTokens: 48,
+        kvCacheTokens: 256,
+        diagnostics: {
+          poisonKvCaches: true,
+          poisonDeadActivations: true,
+          blockOrder: (numBlocks) => shuffled(numBlocks, random),
+        },
+      });
+      let numCached = 0;
+      for (let round = 0; round < 3; round++) numCached += await serve(engine);
+      expect(numCached).toBeGreaterThan(0);
+      expect(engine.statistics().kvCaches[0]!.blocksInUse).toBe(0);
+    },
+  );
 
   it("belongs to its model: two on one backend have no prefix in common", async () => {
     await using backend = createBackend();
