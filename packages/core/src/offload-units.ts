@@ -11,7 +11,10 @@ import {
 
 const layerTensor = /^blk\.(\d+)\.(.+)$/;
 const expertTensor = /^ffn_.+_exps\./;
-const feedForwardTensor = /^(ffn_|post_ffw_)/;
+const feedForwardTensor = /^(ffn_|post_ffw_|layer_output_norm\.)/;
+
+/** What makes the first hidden state of a token. */
+const embeddingTensor = /^(token_embd|token_embd_norm|token_types|position_embd)\./;
 
 /** Tensors of no layer that are read with the first one: rotary factors. */
 const ropeTensor = /^rope_/;
@@ -26,7 +29,7 @@ function unitOf(tensorName: string, { layers }: ModelConfig): UnitName {
   const match = layerTensor.exec(tensorName);
   if (match === null) {
     if (ropeTensor.test(tensorName)) return layerUnit("attention", 0);
-    return tensorName === "token_embd.weight" ? embeddingUnit : headUnit;
+    return embeddingTensor.test(tensorName) ? embeddingUnit : headUnit;
   }
   const layer = Number(match[1]);
   const name = match[2]!;
@@ -53,7 +56,8 @@ export function listOffloadUnits(source: ModelSource, config: ModelConfig): read
   };
   for (const { name, range } of source.tensors.values()) add(unitOf(name, config).id, name, range.byteLength);
   const embedding = source.tensors.get("token_embd.weight");
-  if (!source.tensors.has("output.weight") && embedding !== undefined) add("head", embedding.name, embedding.range.byteLength);
+  const isTied = config.pooling === undefined && !source.tensors.has("output.weight");
+  if (isTied && embedding !== undefined) add("head", embedding.name, embedding.range.byteLength);
 
   return [...units.values()].map(({ byteLength, ...known }): OffloadUnit => {
     const always = { ...known, alwaysBytes: byteLength, conditionalBytes: 0, activationFrequency: 1 };

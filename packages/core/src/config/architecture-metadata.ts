@@ -41,6 +41,12 @@ export class ArchitectureMetadata {
     throw this.#invalid(key, `a number, or ${numLayers} of them`, value);
   }
 
+  boolean(key: string, fallback: boolean): boolean {
+    const value = this.#value(key) ?? fallback;
+    if (typeof value === "boolean") return value;
+    throw this.#invalid(key, "a bool", value);
+  }
+
   string(key: string, fallback: string): string {
     const value = this.#value(key) ?? fallback;
     if (typeof value === "string") return value;

@@ -71,7 +71,7 @@ export function readTransformerConfig(metadata: ArchitectureMetadata, options: T
 }
 
 /** Files that are sound but no input of these graphs. */
-function refuseOtherLayouts({ source, architecture }: ArchitectureMetadata): void {
+export function refuseOtherLayouts({ source, architecture }: ArchitectureMetadata): void {
   const refuse = (feature: string, problem: string) => {
     throw new UnsupportedModelError(architecture, feature, problem);
   };
@@ -81,14 +81,15 @@ function refuseOtherLayouts({ source, architecture }: ArchitectureMetadata): voi
 }
 
 /** Every layer has tensors, so a count beyond theirs is wrong; found out before anything is made for each layer. */
-function countLayers(metadata: ArchitectureMetadata): number {
+export function countLayers(metadata: ArchitectureMetadata): number {
   const numLayers = metadata.positive("block_count");
   const { size } = metadata.source.tensors;
   if (numLayers <= size) return numLayers;
   throw new InvalidTensorError(`metadata ${metadata.architecture}.block_count`, `at most the file's ${size} tensors`, String(numLayers));
 }
 
-function vocabSizeOf(source: ModelSource): number {
+/** Rows of the token embedding. */
+export function vocabSizeOf(source: ModelSource): number {
   const embedding = source.tensors.get("token_embd.weight");
   if (embedding === undefined || embedding.shape.length !== 2)
     throw new InvalidTensorError("token_embd.weight", "a matrix", embedding ? `shape [${embedding.shape}]` : "none");

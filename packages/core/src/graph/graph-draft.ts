@@ -29,6 +29,7 @@ import { DraftEncoder } from "./draft-encoder.js";
 import type { HostLayout } from "./host-memory.js";
 import { largestByteLength, largestDim, type StepLimits } from "./step-limits.js";
 import {
+  embeddingsRegion,
   type KvStepTensorName,
   kvStepRegion,
   type StepTensorName,
@@ -193,11 +194,26 @@ export class GraphDraft {
     const keyCache = cache("key", headDimK);
     const valueCache = cache("value", headDimV);
     this.kvCaches.push({ device, layer, keyByteLength: keyCache.buffer.byteLength, valueByteLength: valueCache.buffer.byteLength });
+    return { keyCache, valueCache, ...this.#kvStepTensors(device, group) };
+  }
+
+  /**
+   * Keys and values of texts that a step computes whole: an activation in place of a cache, with the tables of the first group.
+   * @throws InvalidRequestError as `kvCache` does.
+   */
+  stepKvCache(device: DeviceId, numKvHeads: number, headDimK: number, headDimV: number): LayerKvCache {
+    const { kvGroups, blockSize } = this.limits;
+    const cache = (part: "key" | "value", headDim: number) =>
+      this.activation(device, [kvGroups[0]!.numBlocks, numKvHeads, blockSize, headDim], this.#kvDType(device, part, headDim));
+    return { keyCache: cache("key", headDimK), valueCache: cache("value", headDimV), ...this.#kvStepTensors(device, 0) };
+  }
+
+  #kvStepTensors(device: DeviceId, group: number): Readonly<Record<KvStepTensorName, Tensor>> {
     const stepTensor = (name: KvStepTensorName) => {
       const { dtype, shape } = stepTensorShapes(this.limits)[name];
       return this.#hostTensor(device, kvStepRegion(name, group), dtype, shape);
     };
-    return { keyCache, valueCache, blockTables: stepTensor("blockTables"), slotMapping: stepTensor("slotMapping") };
+    return { blockTables: stepTensor("blockTables"), slotMapping: stepTensor("slotMapping") };
   }
 
   #kvDType(device: DeviceId, part: "key" | "value", headDim: number): DType {
@@ -221,8 +237,17 @@ export class GraphDraft {
 
   /** Makes a scoring step's logits [numOutputRows, vocabSize] readable by the caller. */
   giveLogits(logits: Tensor): void {
-    this.hostLayout.add(scoredLogitsRegion, largestByteLength(logits.dtype, logits.shape, this.limits));
-    this.#publish(logits, scoredLogitsRegion);
+    this.#give(logits, scoredLogitsRegion);
+  }
+
+  /** Makes a step's vectors of texts readable by the caller. */
+  giveEmbeddings(vectors: Tensor): void {
+    this.#give(vectors, embeddingsRegion);
+  }
+
+  #give(x: Tensor, region: string): void {
+    this.hostLayout.add(region, largestByteLength(x.dtype, x.shape, this.limits));
+    this.#publish(x, region);
   }
 
   /** x [rows, K] · weightᵀ (+ bias), with the workspace that the device's kernel asks for. */

@@ -21,7 +21,7 @@ import { HostLayout } from "./host-memory.js";
 import type { StepLimits } from "./step-limits.js";
 import { addStepRegions } from "./step-tensors.js";
 
-/** What a step gives: sampled tokens; these with log-probabilities; logits of as many rows as are scored, and no token. */
+/** What a step gives: sampled tokens, or the vectors of a model that embeds texts; tokens with log-probabilities; logits of as many rows as are scored, and no token. */
 export type GraphVariant = "plain" | "logprobs" | "logits";
 
 export interface DraftedDevice {
@@ -76,7 +76,7 @@ export function draftModelGraph(
     return graph;
   };
   const plain = draft("plain", limits.maxOutputRows);
-  draft("logprobs", limits.maxOutputRows);
+  if (config.pooling === undefined) draft("logprobs", limits.maxOutputRows);
   if (limits.maxScoredTokens > 0) draft("logits", limits.maxScoredTokens);
   refuseUnreadTensors(source, config, plain);
 

@@ -53,6 +53,8 @@ export const stepRegion = (name: StepTensorName) => `step.${name}`;
 export const kvStepRegion = (name: KvStepTensorName, group: number) => `step.${name}.${group}`;
 /** [numOutputRows, vocabSize] of a scoring step. */
 export const scoredLogitsRegion = "step.logits";
+/** [numSequences, hiddenSize] of a step that embeds texts. */
+export const embeddingsRegion = "step.embeddings";
 
 export function addStepRegions(layout: HostLayout, limits: StepLimits): void {
   const shapes = stepTensorShapes(limits);

@@ -8,6 +8,6 @@ export interface Architecture {
   readonly name: string;
   /** @throws UnsupportedModelError for a key or value that the graph lacks. */
   readConfig(metadata: ArchitectureMetadata): ModelConfig;
-  /** Drafts one step: from the token ids to the sampled ones. */
+  /** Drafts one step: from the token ids to the sampled ones, or, where the config has a pooling, to a vector for each sequence. */
   draft(graph: GraphDraft, config: ModelConfig, options: HeadOptions): void;
 }
