@@ -50,6 +50,12 @@ THERMOCLINE_INLINE F32x16 load(const uint16_t* p, int n) {
   memcpy(lanes, p, sizeof(uint16_t) * static_cast<size_t>(n));
   return load(lanes);
 }
+struct BFloat16 { uint16_t bits; };
+THERMOCLINE_INLINE __m256 load_eight(const BFloat16* p) {
+  const __m256i words = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(words, 16));
+}
+THERMOCLINE_INLINE F32x16 load(const BFloat16* p) { return {load_eight(p), load_eight(p + 8)}; }
 THERMOCLINE_INLINE void store(uint16_t* p, F32x16 a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.lo, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm256_cvtps_ph(a.hi, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
@@ -177,6 +183,14 @@ THERMOCLINE_INLINE __m256i splat_4_bytes(const int8_t* x) {
   return _mm256_set1_epi32(four);
 }
 
+// 2 · 128 · 127 = 32512 fits the 16-bit pair sum.
+THERMOCLINE_INLINE I32x16 dot_codes(I32x16 sum, Bytes codes, const int8_t* x) {
+  const __m256i values = splat_4_bytes(x);
+  const __m256i ones = _mm256_set1_epi16(1);
+  return {_mm256_add_epi32(sum.lo, _mm256_madd_epi16(_mm256_maddubs_epi16(codes.lo, values), ones)),
+          _mm256_add_epi32(sum.hi, _mm256_madd_epi16(_mm256_maddubs_epi16(codes.hi, values), ones))};
+}
+
 // 16-bit sums of pairs: a step adds at most 2 · 15 · 127 = 3810, so 8 steps (30480) fit without saturation.
 struct NibbleSum { __m256i lo, hi; };
 THERMOCLINE_INLINE NibbleSum begin_nibbles(int32_t) { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
@@ -200,6 +214,43 @@ THERMOCLINE_INLINE I32x16 dot_bytes(I32x16 sum, Bytes bytes, const int8_t* x) {
   const __m256i hi = _mm256_maddubs_epi16(_mm256_abs_epi8(bytes.hi), _mm256_sign_epi8(values, bytes.hi));
   return {_mm256_add_epi32(sum.lo, _mm256_madd_epi16(lo, ones)), _mm256_add_epi32(sum.hi, _mm256_madd_epi16(hi, ones))};
 }
+
+THERMOCLINE_INLINE void store_table_values(uint8_t* low, uint8_t* high, const int8_t (&table)[16], const uint8_t* nibbles) {
+  const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(nibbles));
+  const __m128i mask = _mm_set1_epi8(15);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(low), _mm_shuffle_epi8(values, _mm_and_si128(bytes, mask)));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(high), _mm_shuffle_epi8(values, _mm_and_si128(_mm_srli_epi16(bytes, 4), mask)));
+}
+
+// A transposition of 8 by 8 words of 4 bytes: 32 bytes of 8 rows to the same half of 8 chunks.
+THERMOCLINE_INLINE void interleave_eight_rows(uint8_t* chunks, const uint8_t* rows, int row_bytes) {
+  __m256i fours[8];  // [4 i + j]: words j and 4 + j of rows 4 i … 4 i + 3
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; i++) {
+    __m256i row[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) row[j] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows + (4 * i + j) * row_bytes));
+    const __m256i low01 = _mm256_unpacklo_epi32(row[0], row[1]), high01 = _mm256_unpackhi_epi32(row[0], row[1]);
+    const __m256i low23 = _mm256_unpacklo_epi32(row[2], row[3]), high23 = _mm256_unpackhi_epi32(row[2], row[3]);
+    fours[4 * i] = _mm256_unpacklo_epi64(low01, low23);
+    fours[4 * i + 1] = _mm256_unpackhi_epi64(low01, low23);
+    fours[4 * i + 2] = _mm256_unpacklo_epi64(high01, high23);
+    fours[4 * i + 3] = _mm256_unpackhi_epi64(high01, high23);
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; j++) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(chunks + 64 * j), _mm256_permute2x128_si256(fours[j], fours[4 + j], 0x20));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(chunks + 64 * (4 + j)), _mm256_permute2x128_si256(fours[j], fours[4 + j], 0x31));
+  }
+}
+THERMOCLINE_INLINE void interleave_rows(uint8_t* chunks, const uint8_t* rows, int row_bytes) {
+  for (int eight = 0; eight < 2; eight++) {
+    interleave_eight_rows(chunks + 32 * eight, rows + 8 * eight * row_bytes, row_bytes);
+    interleave_eight_rows(chunks + 512 + 32 * eight, rows + 8 * eight * row_bytes + 32, row_bytes);
+  }
+}
+
 
 }  // namespace
 }  // namespace thermocline::THERMOCLINE_ISA

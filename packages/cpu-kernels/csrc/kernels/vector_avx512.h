@@ -32,6 +32,11 @@ THERMOCLINE_INLINE F32x16 load(const float* p, int n) { return {_mm512_maskz_loa
 THERMOCLINE_INLINE void store(float* p, F32x16 a, int n) { _mm512_mask_storeu_ps(p, first_lanes(n), a.v); }
 THERMOCLINE_INLINE F32x16 load(const uint16_t* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))}; }
 THERMOCLINE_INLINE F32x16 load(const uint16_t* p, int n) { return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(n), p))}; }
+struct BFloat16 { uint16_t bits; };
+THERMOCLINE_INLINE F32x16 load(const BFloat16* p) {
+  const __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(words, 16))};
+}
 THERMOCLINE_INLINE __m256i to_half(F32x16 a) { return _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 THERMOCLINE_INLINE void store(uint16_t* p, F32x16 a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), to_half(a)); }
 THERMOCLINE_INLINE void store(uint16_t* p, F32x16 a, int n) { _mm256_mask_storeu_epi16(p, first_lanes(n), to_half(a)); }
@@ -120,6 +125,10 @@ THERMOCLINE_INLINE __m512i splat_4_bytes(const int8_t* x) {
   return _mm512_set1_epi32(four);
 }
 
+THERMOCLINE_INLINE I32x16 dot_codes(I32x16 sum, Bytes codes, const int8_t* x) {
+  return {_mm512_dpbusd_epi32(sum.v, codes.v, splat_4_bytes(x))};
+}
+
 using NibbleSum = I32x16;
 THERMOCLINE_INLINE NibbleSum begin_nibbles(int32_t correction) { return splat_int(correction); }
 THERMOCLINE_INLINE NibbleSum dot_nibbles(NibbleSum sum, Bytes nibbles, const int8_t* x) {
@@ -133,6 +142,45 @@ THERMOCLINE_INLINE Bytes offset_bytes(Bytes a) { return {_mm512_xor_si512(a.v, _
 THERMOCLINE_INLINE I32x16 dot_bytes(I32x16 sum, Bytes bytes, const int8_t* x) {
   return {_mm512_dpbusd_epi32(sum.v, bytes.v, splat_4_bytes(x))};
 }
+
+THERMOCLINE_INLINE void store_table_values(uint8_t* low, uint8_t* high, const int8_t (&table)[16], const uint8_t* nibbles) {
+  const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(nibbles));
+  const __m128i mask = _mm_set1_epi8(15);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(low), _mm_shuffle_epi8(values, _mm_and_si128(bytes, mask)));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(high), _mm_shuffle_epi8(values, _mm_and_si128(_mm_srli_epi16(bytes, 4), mask)));
+}
+
+// A transposition of 16 by 16 words of 4 bytes. Pairs of rows are interleaved by 4 and by 8 bytes, which leaves in quarter q of `fours`
+// [4 i + j] word 4 q + j of rows 4 i … 4 i + 3; two steps bring the quarters together.
+THERMOCLINE_INLINE void interleave_rows(uint8_t* chunks, const uint8_t* rows, int row_bytes) {
+  __m512i fours[16];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++) {
+    __m512i row[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) row[j] = _mm512_loadu_si512(rows + (4 * i + j) * row_bytes);
+    const __m512i low01 = _mm512_unpacklo_epi32(row[0], row[1]), high01 = _mm512_unpackhi_epi32(row[0], row[1]);
+    const __m512i low23 = _mm512_unpacklo_epi32(row[2], row[3]), high23 = _mm512_unpackhi_epi32(row[2], row[3]);
+    fours[4 * i] = _mm512_unpacklo_epi64(low01, low23);
+    fours[4 * i + 1] = _mm512_unpackhi_epi64(low01, low23);
+    fours[4 * i + 2] = _mm512_unpacklo_epi64(high01, high23);
+    fours[4 * i + 3] = _mm512_unpackhi_epi64(high01, high23);
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; j++) {
+    // Quarters [0, 1] and [2, 3] of rows 0-7, then of rows 8-15.
+    const __m512i first_low = _mm512_shuffle_i32x4(fours[j], fours[4 + j], 0x44);
+    const __m512i first_high = _mm512_shuffle_i32x4(fours[j], fours[4 + j], 0xee);
+    const __m512i last_low = _mm512_shuffle_i32x4(fours[8 + j], fours[12 + j], 0x44);
+    const __m512i last_high = _mm512_shuffle_i32x4(fours[8 + j], fours[12 + j], 0xee);
+    _mm512_storeu_si512(chunks + 64 * j, _mm512_shuffle_i32x4(first_low, last_low, 0x88));
+    _mm512_storeu_si512(chunks + 64 * (4 + j), _mm512_shuffle_i32x4(first_low, last_low, 0xdd));
+    _mm512_storeu_si512(chunks + 64 * (8 + j), _mm512_shuffle_i32x4(first_high, last_high, 0x88));
+    _mm512_storeu_si512(chunks + 64 * (12 + j), _mm512_shuffle_i32x4(first_high, last_high, 0xdd));
+  }
+}
+
 
 }  // namespace
 }  // namespace thermocline::THERMOCLINE_ISA

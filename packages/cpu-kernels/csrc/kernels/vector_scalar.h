@@ -69,6 +69,15 @@ THERMOCLINE_INLINE F32x16 load(const uint16_t* p, int n) {
   for (int i = 0; i < n; i++) lanes[i] = p[i];
   return load(lanes);
 }
+// bfloat16: the upper half of a float.
+struct BFloat16 { uint16_t bits; };
+THERMOCLINE_INLINE Floats bfloats_to_floats(const BFloat16* p) {
+  const Words bits = {p[0].bits, p[1].bits, p[2].bits, p[3].bits};
+  return reinterpret_cast<Floats>(bits << 16);
+}
+THERMOCLINE_INLINE F32x16 load(const BFloat16* p) {
+  return {bfloats_to_floats(p), bfloats_to_floats(p + 4), bfloats_to_floats(p + 8), bfloats_to_floats(p + 12)};
+}
 THERMOCLINE_INLINE void store(uint16_t* p, F32x16 x, int n) {
   float lanes[16];
   to_lanes(lanes, x);
@@ -192,6 +201,9 @@ THERMOCLINE_INLINE I32x16 add_products(I32x16 sum, Bytes bytes, const int8_t* x)
   return from_lanes<I32x16>(sums);
 }
 
+// 4 bytes of each of 16 rows that are at most 128, times the 4 values at x.
+THERMOCLINE_INLINE I32x16 dot_codes(I32x16 sum, Bytes codes, const int8_t* x) { return add_products<uint8_t>(sum, codes, x); }
+
 // Sums of nibble · int8 products. `begin` and `end` take the same correction, which one of the two adds; between them lie at most 8
 // steps, each 4 nibbles of every row times the 4 values at x.
 using NibbleSum = I32x16;
@@ -203,6 +215,22 @@ THERMOCLINE_INLINE I32x16 end_nibbles(NibbleSum sum, int32_t) { return sum; }
 constexpr int32_t byte_offset = 0;
 THERMOCLINE_INLINE Bytes offset_bytes(Bytes x) { return x; }
 THERMOCLINE_INLINE I32x16 dot_bytes(I32x16 sum, Bytes bytes, const int8_t* x) { return add_products<int8_t>(sum, bytes, x); }
+
+// What the low nibbles of 16 bytes name in a table goes to `low`, what the high ones name to `high`, 16 bytes each.
+THERMOCLINE_INLINE void store_table_values(uint8_t* low, uint8_t* high, const int8_t (&table)[16], const uint8_t* nibbles) {
+  for (int i = 0; i < 16; i++) {
+    low[i] = static_cast<uint8_t>(table[nibbles[i] & 15]);
+    high[i] = static_cast<uint8_t>(table[nibbles[i] >> 4]);
+  }
+}
+
+// 64 bytes of each of 16 rows, `row_bytes` apart, as 16 chunks: chunk c holds bytes 4c … 4c + 3 of each row.
+THERMOCLINE_INLINE void interleave_rows(uint8_t* chunks, const uint8_t* rows, int row_bytes) {
+  for (int row = 0; row < 16; row++) {
+    for (int chunk = 0; chunk < 16; chunk++) memcpy(chunks + 64 * chunk + 4 * row, rows + row * row_bytes + 4 * chunk, 4);
+  }
+}
+
 
 }  // namespace
 }  // namespace thermocline::THERMOCLINE_ISA
