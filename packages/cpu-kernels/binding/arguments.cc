@@ -19,7 +19,7 @@ std::byte* bytes_of(const Napi::TypedArray& view) {
 }
 
 WeightSlices slices_of(const Napi::Float64Array& numbers, int64_t& file_rows) {
-  constexpr size_t header_numbers = 7;
+  constexpr size_t header_numbers = 8;
   const Napi::Env env = numbers.Env();
   require(env, numbers.ElementLength() >= header_numbers, "slices are cut off");
   for (size_t i = 0; i < numbers.ElementLength(); i++)
@@ -31,7 +31,8 @@ WeightSlices slices_of(const Napi::Float64Array& numbers, int64_t& file_rows) {
   slices.block_bytes = static_cast<uint32_t>(numbers[3]);
   file_rows = static_cast<int64_t>(numbers[4]);
   slices.columns = static_cast<int64_t>(numbers[5]);
-  const double row_numbers = numbers[6] * 2;
+  slices.matrix_rows = static_cast<int64_t>(numbers[6]);
+  const double row_numbers = numbers[7] * 2;
   require(env, row_numbers <= static_cast<double>(numbers.ElementLength() - header_numbers), "slices are cut off");
   const double* ranges = numbers.Data() + header_numbers;
   const size_t num_row_numbers = static_cast<size_t>(row_numbers);

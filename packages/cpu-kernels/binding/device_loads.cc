@@ -47,7 +47,9 @@ void NativeDevice::store(const Napi::CallbackInfo& info) {
   const uint64_t num_rows = size_of(info[4]);
   const Napi::TypedArray bytes = info[5].As<Napi::TypedArray>();
   const uint64_t total_rows = static_cast<uint64_t>(slices.num_rows());
-  require(env_, first_row % rows_per_group == 0 && first_row <= total_rows && num_rows <= total_rows - first_row, "rows leave the weight");
+  require(env_, first_row <= total_rows && num_rows <= total_rows - first_row, "rows leave the weight");
+  require(env_, slices.begins_piece(static_cast<int64_t>(first_row)) && slices.begins_piece(static_cast<int64_t>(first_row + num_rows)),
+          "a piece cuts a group of rows");
   require(env_, bytes.ByteLength() == num_rows * slices.row_bytes(), "a piece does not have its rows' bytes");
   require(env_, buffer->holds(byte_offset, slices.byte_length()), "a load leaves its buffer");
   store_rows(slices, static_cast<int64_t>(first_row), static_cast<int64_t>(num_rows), bytes_of(bytes), buffer->data() + byte_offset);

@@ -8,24 +8,31 @@ import type { WeightSlices } from "./weight-slices.js";
 /** Large enough that a server's latency is small beside the transfer. Two pieces are held at a time. */
 const pieceByteLength = 4 << 20;
 
+/** The row at which a piece from `first` on ends, of at most `maxRows` rows: a group of rows that are packed together is not cut. */
+function endOfPiece({ numRows, matrixRows }: WeightSlices, first: number, maxRows: number): number {
+  const end = first + maxRows;
+  if (end >= numRows) return numRows;
+  return end - ((matrixRows > 0 ? end % matrixRows : end) % rowsPerGroup);
+}
+
 /** Selected rows in pieces of whole groups; each piece as runs of consecutive file rows. */
-function* piecesOf({ rowRanges, rowByteLength }: WeightSlices): Generator<readonly IndexRange[]> {
-  const maxRows = Math.max(1, Math.floor(pieceByteLength / Math.max(1, rowByteLength) / rowsPerGroup)) * rowsPerGroup;
+function* piecesOf(slices: WeightSlices): Generator<readonly IndexRange[]> {
+  const maxRows = Math.max(rowsPerGroup, Math.floor(pieceByteLength / Math.max(1, slices.rowByteLength)));
   let runs: IndexRange[] = [];
-  let numRows = 0;
-  for (const [rangeFirst, rangeCount] of rowRanges) {
+  let row = 0;
+  let end = endOfPiece(slices, 0, maxRows);
+  for (const [rangeFirst, rangeCount] of slices.rowRanges) {
     for (let taken = 0; taken < rangeCount; ) {
-      const count = Math.min(rangeCount - taken, maxRows - numRows);
+      const count = Math.min(rangeCount - taken, end - row);
       runs.push([rangeFirst + taken, count]);
       taken += count;
-      numRows += count;
-      if (numRows < maxRows) continue;
+      row += count;
+      if (row < end) continue;
       yield runs;
       runs = [];
-      numRows = 0;
+      end = endOfPiece(slices, row, maxRows);
     }
   }
-  if (numRows > 0) yield runs;
 }
 
 const numRowsOf = (runs: readonly IndexRange[]) => runs.reduce((sum, [, count]) => sum + count, 0);

@@ -37,7 +37,7 @@ export interface NativeDevice {
   cancel(id: number): void;
   load(id: number, buffer: Handle, byteOffset: number, slices: Float64Array, path: string, fileOffset: number): void;
   cancelLoad(id: number): void;
-  /** Stores whole file rows; `firstRow` counts selected rows and is a multiple of 16. */
+  /** Stores whole file rows; `firstRow` counts selected rows. It, and the row after the last, begin a group of 16 rows of their matrix. */
   storeRows(buffer: Handle, byteOffset: number, slices: Float64Array, firstRow: number, numRows: number, fileRows: Uint8Array): void;
   /** Cancels everything; `drained` is the last event. */
   dispose(): void;

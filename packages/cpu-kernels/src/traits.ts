@@ -9,59 +9,64 @@ import {
   type TensorSlice,
   type WorkspaceQuery,
 } from "@thermocline/spec";
-import { sliceTensor } from "./reference/slices.js";
+import { fileRow, sliceTensor } from "./reference/slices.js";
 
 /** Rows that the packed layout interleaves; a last group is padded with zeros. */
 export const rowsPerGroup = 16;
 
-/** Bytes of one group of rows over `blockSize` columns: 16 f16 scales and the quants of 16 rows, or 16 values. */
-const packedGroups: Partial<Record<DType, { readonly blockSize: number; readonly byteLength: number }>> = {
-  f32: { blockSize: 1, byteLength: 64 },
-  f16: { blockSize: 1, byteLength: 32 },
-  q4_0: { blockSize: 32, byteLength: 288 },
-  q8_0: { blockSize: 32, byteLength: 544 },
-};
+/** Types that hold no weights. */
+const numberDTypes: readonly DType[] = ["f64", "i8", "i16", "i32", "i64"];
+const floatDTypes: readonly DType[] = ["f32", "f16", "bf16"];
+/** Types of which a block of 32 activations meets two scales: its halves are summed apart. */
+const dtypesWithSubBlocksOf16: readonly DType[] = ["q2_k", "q3_k", "q6_k", "iq1_m", "iq2_xs", "iq2_s", "nvfp4"];
 
-/** One block of 32 quantised activations: 32 bytes, a float scale, an int32 sum. */
-const quantisedBlock = { columns: 32, byteLength: 40 };
+/** Types that matmuls and embeddings read: every one that holds weights. */
+const isWeightDType = (dtype: DType) => !numberDTypes.includes(dtype);
+
+/** Bytes of activations [rows, columns] as a product with a weight of `dtype` quantises them: in blocks of 32 values, a float scale and 4 bytes for each sub-block. */
+function activationBytes(dtype: DType, rows: number, columns: number): number {
+  if (floatDTypes.includes(dtype)) return 0;
+  const blockBytes = 32 + 4 + 4 * (dtypesWithSubBlocksOf16.includes(dtype) ? 2 : 1);
+  return rows * (columns / 32) * blockBytes;
+}
 
 const kvDTypes: readonly DType[] = ["f16", "f32", "q8_0", "q4_0"];
-/** Storage types whose plain tensors the native runtime can address. */
-const addressableDTypes: readonly DType[] = ["f32", "f16", "bf16", "f64", "i8", "i16", "i32", "i64", "q4_0", "q8_0"];
 
 function supports(op: OpName, dtype: DType): boolean {
   switch (op) {
     case "embed":
     case "matmul":
     case "expertMatmul":
-      return dtype in packedGroups;
+      return isWeightDType(dtype);
     case "storeKv":
     case "attention":
       return kvDTypes.includes(dtype);
     case "copy":
-      return addressableDTypes.includes(dtype);
+      return true;
     default:
       return opNames.includes(op) && dtype === "f32";
   }
 }
 
-const weightLayout = ({ dtype, shape }: TensorInfo) => (shape.length === 2 && dtype in packedGroups ? "packed" : "plain");
+/** Matrices, and lists of matrices: a layer's experts. */
+const weightLayout = ({ dtype, shape }: TensorInfo) =>
+  (shape.length === 2 || shape.length === 3) && isWeightDType(dtype) ? "packed" : "plain";
 
 function packedByteLength(info: TensorInfo, slices?: readonly TensorSlice[]): number {
+  fileRow(info);
   const { shape } = sliceTensor(info, slices);
-  if (weightLayout(info) === "plain")
-    return byteLengthOf(
-      info.dtype,
-      shape.reduce((product, length) => product * length, 1),
-    );
-  const [rows, columns] = shape as [number, number];
-  const { blockSize, byteLength } = packedGroups[info.dtype]!;
-  return Math.ceil(rows / rowsPerGroup) * (columns / blockSize) * byteLength;
+  const padded = [...shape];
+  // Each matrix of a list is padded by itself.
+  if (weightLayout(info) === "packed") padded[shape.length - 2] = Math.ceil(shape.at(-2)! / rowsPerGroup) * rowsPerGroup;
+  return byteLengthOf(
+    info.dtype,
+    padded.reduce((product, length) => product * length, 1),
+  );
 }
 
 /**
  * Traits of a CPU backend with this many threads; only the workspace of `sample` depends on them.
- * `packedByteLength` throws InvalidTensorError where a slice leaves the tensor or cuts a quantisation block.
+ * `packedByteLength` throws InvalidTensorError where a row or a slice is no whole number of quantisation blocks, or a slice leaves the tensor.
  */
 export function createCpuTraits({ threads }: { readonly threads: number }): BackendTraits {
   return {
@@ -72,9 +77,10 @@ export function createCpuTraits({ threads }: { readonly threads: number }): Back
     weightLayout,
     packedByteLength,
     supports,
-    workspaceByteLength({ op, dtype, rows, columns }: WorkspaceQuery): number {
-      if ((op === "matmul" || op === "expertMatmul") && (dtype === "q8_0" || dtype === "q4_0"))
-        return ((rows * columns) / quantisedBlock.columns) * quantisedBlock.byteLength;
+    workspaceByteLength({ op, dtype, rows, columns, experts = 0 }: WorkspaceQuery): number {
+      if (op === "matmul") return activationBytes(dtype, rows, columns);
+      // The rows that each expert has, and the rows sorted by expert.
+      if (op === "expertMatmul") return 24 * experts + 4 * rows + activationBytes(dtype, rows, columns);
       // An index and a logit for each entry of the vocabulary and thread.
       return op === "sample" ? threads * columns * 8 : 0;
     },

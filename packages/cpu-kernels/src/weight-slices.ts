@@ -26,7 +26,10 @@ export interface WeightSlices {
   readonly rowByteLength: number;
   readonly rowRanges: readonly IndexRange[];
   readonly numRows: number;
-  /** For the addon: ggml type, layout, elements and bytes of a block, file rows, columns, number of row ranges, row ranges, column ranges. */
+  /** Selected rows of each matrix of a list, which is packed by itself; 0: the weight is one matrix. */
+  readonly matrixRows: number;
+  /** For the addon: ggml type, layout, elements and bytes of a block, file rows, columns, rows of each matrix, number of row
+   *  ranges, row ranges, column ranges. */
   readonly packed: Float64Array;
 }
 
@@ -58,13 +61,15 @@ export function weightSlicesOf(info: TensorInfo, layout: WeightLayout, slices?: 
   const rowRanges = rowRuns(info.shape, ranges);
   const columnRanges: readonly IndexRange[] = ranges.at(-1) ?? [[0, 1]];
   const numRows = rowRanges.reduce((sum, [, count]) => sum + count, 0);
-  const head = [ggmlType, layoutCodes[layout], blockSize, blockBytes, fileRows, columns, rowRanges.length];
+  const matrixRows = layout === "packed" && shape.length === 3 ? shape[1]! : 0;
+  const head = [ggmlType, layoutCodes[layout], blockSize, blockBytes, fileRows, columns, matrixRows, rowRanges.length];
   return {
     shape,
     fileRows,
     rowByteLength,
     rowRanges,
     numRows,
+    matrixRows,
     packed: Float64Array.from([...head, ...rowRanges.flat(), ...columnRanges.flat()]),
   };
 }

@@ -1,14 +1,23 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { type DType, dtypes } from "@thermocline/spec";
+import { type DType, dtypes, type ModelSource, type Tensor, type TensorInfo, type WeightLayout } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
+import { type CpuIsa, createCpuBackend } from "../src/index.js";
 import { canDequantize, dequantizeRows } from "../src/reference/index.js";
+import { allocate, bindings, hasAddon, isas, ledgerFor, plain, randomSource, readFloats, record } from "./native-fixture.js";
 
 const repositoryRoot = fileURLToPath(new URL("../../..", import.meta.url));
 const blocksFolder = path.resolve(repositoryRoot, "../shared/data/dequant");
 const hasBlocks = existsSync(blocksFolder);
 if (!hasBlocks) console.warn(`dequantisation against ggml's figures is not tested: ${blocksFolder} is not there`);
+
+/** Blocks of one type and their values, from llama.cpp's own reference. */
+function readBlocks(file: string): { readonly dtype: DType; readonly bytes: Uint8Array; readonly values: Float32Array } {
+  const { dtype, raw, expectedF32 } = JSON.parse(readFileSync(path.join(blocksFolder, file), "utf8")) as Record<string, string>;
+  const values = new Float32Array(new Uint8Array(Buffer.from(expectedF32!, "base64")).buffer);
+  return { dtype: dtype as DType, bytes: new Uint8Array(Buffer.from(raw!, "base64")), values };
+}
 
 const integers = new Set<DType>(["i8", "i16", "i32", "i64", "f64"]);
 
@@ -19,16 +28,14 @@ function wordsOf(values: Float32Array): Uint32Array {
   return words;
 }
 
-describe.runIf(hasBlocks)("dequantizeRows", () => {
-  const files = hasBlocks ? readdirSync(blocksFolder).filter((file) => file.endsWith(".json")) : [];
+const files = hasBlocks ? readdirSync(blocksFolder).filter((file) => file.endsWith(".json")) : [];
 
+describe.runIf(hasBlocks)("dequantizeRows", () => {
   it.each(files)("gives ggml's floats bit for bit: %s", (file) => {
-    const { dtype, raw, expectedF32 } = JSON.parse(readFileSync(path.join(blocksFolder, file), "utf8")) as Record<string, string>;
-    const bytes = new Uint8Array(Buffer.from(raw!, "base64"));
-    const expected = new Float32Array(new Uint8Array(Buffer.from(expectedF32!, "base64")).buffer);
-    const actual = new Float32Array(expected.length);
-    dequantizeRows(dtype as DType, bytes, actual);
-    expect(wordsOf(actual)).toEqual(wordsOf(expected));
+    const { dtype, bytes, values } = readBlocks(file);
+    const actual = new Float32Array(values.length);
+    dequantizeRows(dtype, bytes, actual);
+    expect(wordsOf(actual)).toEqual(wordsOf(values));
   });
 });
 
@@ -65,4 +72,63 @@ describe("the set of types", () => {
     expect(() => dequantizeRows("q4_0", new Uint8Array(17), new Float32Array(32))).toThrow(/17 bytes/);
     expect(() => dequantizeRows("i32", new Uint8Array(4), new Float32Array(1))).toThrow(/holds no weights/);
   });
+});
+
+function blobSource(bytes: Uint8Array): ModelSource {
+  return {
+    metadata: new Map(),
+    tensors: new Map(),
+    shards: [{ kind: "blob", blob: new Blob([]) }],
+    identity: "blocks",
+    read: async (_shard, { offset, byteLength }) => bytes.slice(offset, offset + byteLength),
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+describe.runIf(hasAddon)("an embedding on the CPU backend", () => {
+  /** The rows of a table [numRows, columns], packed or as the file has them, looked up in reverse. */
+  async function embed(isa: CpuIsa, dtype: DType, bytes: Uint8Array, numRows: number, layout: WeightLayout): Promise<Float32Array> {
+    await using backend = createCpuBackend({ threads: 2, isa });
+    const ledger = ledgerFor("cpu:0");
+    const { blockSize, blockBytes } = dtypes[dtype];
+    const columns = (bytes.length / numRows / blockBytes) * blockSize;
+    const info: TensorInfo = { name: "table", dtype, shape: [numRows, columns], shard: 0, range: { offset: 0, byteLength: bytes.length } };
+    const byteLength = layout === "packed" ? backend.traits.packedByteLength(info) : bytes.length;
+    const table: Tensor = { ...plain(allocate(ledger, backend, byteLength), [numRows, columns], dtype), layout };
+    if (layout === "packed") await backend.load(blobSource(bytes), info, table);
+    else backend.write(table, bytes);
+    const ids = plain(allocate(ledger, backend, 4 * numRows), [numRows], "i32");
+    backend.write(ids, new Uint8Array(Int32Array.from({ length: numRows }, (_, row) => numRows - 1 - row).buffer));
+    const out = plain(allocate(ledger, backend, 4 * numRows * columns), [numRows, columns]);
+    const list = record(backend, (encoder) => encoder.embed(out, table, ids));
+    await backend.submit(list, bindings()).done;
+    return await readFloats(backend, out);
+  }
+
+  function reverseRows(values: Float32Array, numRows: number): Float32Array {
+    const columns = values.length / numRows;
+    return Float32Array.from(values, (_, i) => values[(numRows - 1 - Math.floor(i / columns)) * columns + (i % columns)]!);
+  }
+
+  for (const isa of isas as readonly CpuIsa[]) {
+    it.runIf(hasBlocks).each(files)(`gives ggml's floats bit for bit on ${isa}: %s`, async (file) => {
+      const { dtype, bytes, values } = readBlocks(file);
+      for (const [numRows, layout] of [[12, "packed"], [4, "packed"], [3, "plain"]] as const) // biome-ignore format: pairs
+        expect(wordsOf(await embed(isa, dtype, bytes, numRows, layout))).toEqual(wordsOf(reverseRows(values, numRows)));
+    });
+
+    it.each((Object.keys(dtypes) as DType[]).filter(canDequantize))(
+      `agrees with the reference on any bytes on ${isa}: %s`,
+      async (dtype) => {
+        const numRows = 37;
+        const { blockSize, blockBytes } = dtypes[dtype];
+        const numBlocks = blockSize === 1 ? 3 * 64 : 3;
+        const random = randomSource(dtypes[dtype].ggmlType + 1);
+        const bytes = Uint8Array.from({ length: numRows * numBlocks * blockBytes }, () => random() >>> 13);
+        const values = new Float32Array(numRows * numBlocks * blockSize);
+        dequantizeRows(dtype, bytes, values);
+        expect(wordsOf(await embed(isa, dtype, bytes, numRows, "packed"))).toEqual(wordsOf(reverseRows(values, numRows)));
+      },
+    );
+  }
 });

@@ -1,7 +1,8 @@
-// embed: rows of a table by token id, as stored: float(q) · block scale, then times the op's scale where that is not 1. gather_rows: rows of activations by index.
+// embed: rows of a table by token id, exactly the values of the storage format, times the op's scale where that is not 1. gather_rows: rows
+// of activations by index.
 #pragma once
 #include "half.h"
-#include "vector_math.h"
+#include "panel.h"
 
 namespace thermocline::THERMOCLINE_ISA {
 namespace {
@@ -37,7 +38,8 @@ inline void dequantise_q4_0(float* out, const BlockReader& block) {
   }
 }
 
-inline void embed_quantised(float* out, const TensorView& table, int64_t row) {
+// q4_0 and q8_0.
+inline void embed_chunks(float* out, const TensorView& table, int64_t row) {
   const bool is_q4 = table.dtype == DType::q4_0;
   const int64_t blocks = table.shape[1] / quant_block_columns;
   if (table.layout == Layout::packed) {
@@ -60,18 +62,27 @@ inline void embed_quantised(float* out, const TensorView& table, int64_t row) {
   }
 }
 
-inline void embed_float(float* out, const TensorView& table, int64_t row) {
+// Formats whose packed layout keeps the file's blocks, those of 16 rows side by side.
+inline void embed_blocks(float* out, const PanelFormat& format, const TensorView& table, int64_t row) {
+  const StorageBlock unit = storage_block(table.dtype);
+  const int64_t blocks = table.shape[1] / unit.elements;
+  const bool packed = table.layout == Layout::packed;
+  const int64_t first = packed ? row / rows_per_group * rows_per_group * blocks + row % rows_per_group : row * (table.row_stride / unit.elements);
+  const int64_t step = packed ? rows_per_group : 1;
+  for (int64_t b = 0; b < blocks; b++) format.dequantize_block(out + b * unit.elements, table.data + (first + b * step) * unit.bytes);
+}
+
+inline float float_value(float value) { return value; }
+inline float float_value(uint16_t half) { return half_to_float(half); }
+inline float float_value(BFloat16 value) { return float_of(static_cast<uint32_t>(value.bits) << 16); }
+
+template <typename W>
+inline void embed_floats(float* out, const TensorView& table, int64_t row) {
   const int64_t n = table.shape[1];
   const bool packed = table.layout == Layout::packed;
-  const int64_t first = packed ? row / rows_per_group * rows_per_group * n + row % rows_per_group : row * table.row_stride;
+  const W* values = reinterpret_cast<const W*>(table.data) + (packed ? row / rows_per_group * rows_per_group * n + row % rows_per_group : row * table.row_stride);
   const int64_t step = packed ? rows_per_group : 1;
-  if (table.dtype == DType::f32) {
-    const float* values = reinterpret_cast<const float*>(table.data) + first;
-    for (int64_t i = 0; i < n; i++) out[i] = values[i * step];
-  } else {
-    const uint16_t* values = reinterpret_cast<const uint16_t*>(table.data) + first;
-    for (int64_t i = 0; i < n; i++) out[i] = half_to_float(values[i * step]);
-  }
+  for (int64_t i = 0; i < n; i++) out[i] = float_value(values[i * step]);
 }
 
 inline void scale_row(float* values, int64_t n, float scale) {
@@ -84,15 +95,22 @@ inline void scale_row(float* values, int64_t n, float scale) {
 inline Status embed(const TensorView& out, const TensorView& table, const TensorView& token_ids, double scale, const Parallel& parallel) {
   const Status status = check_indices(token_ids, table.shape[0], "token id outside the embedding table");
   if (status.problem != nullptr) return status;
-  const bool is_float = table.dtype == DType::f32 || table.dtype == DType::f16;
-  if (!is_float && table.dtype != DType::q4_0 && table.dtype != DType::q8_0)
+  const PanelFormat format = panel_format(table.dtype);
+  if (packing_of(table.dtype) == Packing::none)
     return {"embedding table of a dtype that this backend does not read", static_cast<int64_t>(table.dtype), 0};
   parallel_for(parallel, out.shape[0], grain_of(elementwise_range, out.shape[1]), [&](int64_t first, int64_t last, int) {
     for (int64_t t = first; t < last; t++) {
       const int64_t row = *row_of<const int32_t>(token_ids, t);
-      if (is_float) embed_float(row_of<float>(out, t), table, row);
-      else embed_quantised(row_of<float>(out, t), table, row);
-      if (scale != 1.0) scale_row(row_of<float>(out, t), out.shape[1], static_cast<float>(scale));
+      float* to = row_of<float>(out, t);
+      switch (table.dtype) {
+        case DType::f32: embed_floats<float>(to, table, row); break;
+        case DType::f16: embed_floats<uint16_t>(to, table, row); break;
+        case DType::bf16: embed_floats<BFloat16>(to, table, row); break;
+        case DType::q4_0:
+        case DType::q8_0: embed_chunks(to, table, row); break;
+        default: embed_blocks(to, format, table, row);
+      }
+      if (scale != 1.0) scale_row(to, out.shape[1], static_cast<float>(scale));
     }
   });
   return {};

@@ -6,7 +6,7 @@
 namespace thermocline {
 namespace {
 
-// One column of `width` bytes a row: values of the 16 rows side by side.
+// One column of `width` bytes a row, elements or blocks of the 16 rows side by side.
 void pack_column(const std::byte* rows, size_t row_bytes, int64_t num_rows, int64_t column, int64_t width, std::byte* out) {
   for (int64_t lane = 0; lane < num_rows; lane++) memcpy(out + lane * width, rows + lane * row_bytes + column * width, width);
 }
@@ -24,9 +24,7 @@ void pack_block(const std::byte* rows, size_t row_bytes, int64_t num_rows, int64
 
 }  // namespace
 
-bool can_pack(DType dtype) {
-  return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::q8_0 || dtype == DType::q4_0;
-}
+bool can_pack(DType dtype) { return packing_of(dtype) != Packing::none; }
 
 size_t packed_byte_length(DType dtype, int64_t rows, int64_t columns) {
   const int64_t groups = (rows + rows_per_group - 1) / rows_per_group;
@@ -36,7 +34,7 @@ size_t packed_byte_length(DType dtype, int64_t rows, int64_t columns) {
 void pack_rows(const PackSource& source, const int64_t* column_ranges, int64_t num_column_ranges, int64_t first_row, int64_t num_rows,
                std::byte* packed) {
   const StorageBlock unit = storage_block(source.dtype);
-  const bool quantised = unit.elements > 1;
+  const bool in_chunks = packing_of(source.dtype) == Packing::chunks;
   const int64_t unit_bytes = packed_group_bytes(source.dtype, unit.elements);
   int64_t columns = 0;
   for (int64_t range = 0; range < num_column_ranges; range++) columns += column_ranges[2 * range + 1];
@@ -50,7 +48,7 @@ void pack_rows(const PackSource& source, const int64_t* column_ranges, int64_t n
       const int64_t first = column_ranges[2 * range] / unit.elements;
       const int64_t count = column_ranges[2 * range + 1] / unit.elements;
       for (int64_t index = first; index < first + count; index++, out += unit_bytes) {
-        if (quantised) pack_block(rows, source.row_bytes, lanes, index, unit.bytes, out);
+        if (in_chunks) pack_block(rows, source.row_bytes, lanes, index, unit.bytes, out);
         else pack_column(rows, source.row_bytes, lanes, index, unit.bytes, out);
       }
     }

@@ -1,30 +1,31 @@
 // Activations as int8, once per matmul: each block of 32 values becomes round(x / scale) with scale = max|x| / 127.
 //
-// Layout: tokens lie in tiles, the tiles that matmul.h takes together; within a tile [block][token], so that one pass over a weight
+// Layout: positions lie in tiles, the tiles that a product takes together; within a tile [block][position], so that one pass over a weight
 // reads one ascending stream.
 #pragma once
-#include "vector_math.h"
+#include "products.h"
 
 namespace thermocline::THERMOCLINE_ISA {
 namespace {
 
+// With what a weight format needs beside the products, for the block or for each half of it:
+// - int32_t: -offset · Σ values, which takes back the offset by which the format's codes exceed their values;
+// - float: scale · Σ values, what a minimum of the weight is multiplied with.
+template <typename Sum, int num_sums>
 struct QuantizedBlock {
   int8_t values[quant_block_columns];
   float scale;
-  // -offset · Σ values: takes back the offset by which a weight format's stored integers exceed their values.
-  int32_t correction;
+  Sum sums[num_sums];
 };
-static_assert(sizeof(QuantizedBlock) == 40);
+static_assert(sizeof(QuantizedBlock<int32_t, 1>) == quantized_block_bytes(32) && sizeof(QuantizedBlock<float, 2>) == quantized_block_bytes(16));
 
-// Tokens of the tile that starts with `remaining` tokens to go: the widest power of two.
-inline int64_t tile_width(int64_t remaining, int64_t widest) {
-  while (widest > remaining) widest /= 2;
-  return widest;
-}
+THERMOCLINE_INLINE void set_sum(int32_t& sum, int32_t total, int32_t offset, float) { sum = -offset * total; }
+THERMOCLINE_INLINE void set_sum(float& sum, int32_t total, int32_t, float scale) { sum = scale * static_cast<float>(total); }
 
 // A block of zeros where max|x| is below 127 / FLT_MAX = 3.7e-37, whose inverse scale is no number. A block with NaN or infinity in it gets
 // scale NaN, which makes every output that it takes part in NaN.
-inline void quantize_block(QuantizedBlock& block, const float* x, int32_t offset) {
+template <typename Sum, int num_sums>
+inline void quantize_block(QuantizedBlock<Sum, num_sums>& block, const float* x, int32_t offset) {
   const F32x16 low = load(x);
   const F32x16 high = load(x + 16);
   const I32x16 magnitude_bits = splat_int(INT32_MAX);
@@ -35,9 +36,8 @@ inline void quantize_block(QuantizedBlock& block, const float* x, int32_t offset
   const float inverse = 127.0f / largest;
   const bool finite = largest_bits < 0x7f800000;
   if (!finite || inverse == __builtin_inff()) {
-    memset(block.values, 0, sizeof block.values);
+    memset(&block, 0, sizeof block);
     block.scale = finite ? 0.0f : __builtin_nanf("");
-    block.correction = 0;
     return;
   }
   const I32x16 low_values = round_to_int(mul(low, splat(inverse)));
@@ -45,24 +45,35 @@ inline void quantize_block(QuantizedBlock& block, const float* x, int32_t offset
   store_int8(block.values, low_values);
   store_int8(block.values + 16, high_values);
   block.scale = largest / 127.0f;
-  block.correction = -offset * reduce_add(add(low_values, high_values));
+  if constexpr (num_sums == 1) {
+    set_sum(block.sums[0], reduce_add(add(low_values, high_values)), offset, block.scale);
+  } else {
+    set_sum(block.sums[0], reduce_add(low_values), offset, block.scale);
+    set_sum(block.sums[1], reduce_add(high_values), offset, block.scale);
+  }
 }
 
-// x [T, K] into `blocks`; K is a multiple of 32.
-inline void quantize_activations(QuantizedBlock* blocks, const TensorView& x, int32_t offset, int64_t widest_tile, const Parallel& parallel) {
-  const int64_t num_tokens = x.shape[0];
-  const int64_t num_blocks = x.shape[1] / quant_block_columns;
-  const int64_t full = num_tokens / widest_tile * widest_tile;
-  parallel_for(parallel, num_tokens, grain_of(2 * elementwise_range, x.shape[1]), [&](int64_t first, int64_t last, int) {
-    for (int64_t t = first; t < last; t++) {
-      int64_t tile = t < full ? t / widest_tile * widest_tile : full;
-      int64_t width = tile_width(num_tokens - tile, widest_tile);
-      while (t >= tile + width) {
-        tile += width;
-        width = tile_width(num_tokens - tile, widest_tile);
+// The activations of every position into `blocks`; columns are a multiple of 32.
+template <typename Block>
+inline void quantize_activations(Block* blocks, const ProductList& list, int32_t offset, const Parallel& parallel) {
+  const int64_t num_blocks = list.columns / quant_block_columns;
+  parallel_for(parallel, list.num_positions(), grain_of(2 * elementwise_range, list.columns), [&](int64_t first, int64_t last, int) {
+    const Product* product = list.products;
+    while (first >= product->first + product->count) product++;
+    int64_t tile = product->first;
+    for (int64_t position = first; position < last; position++) {
+      if (position >= product->first + product->count) {
+        product++;
+        tile = product->first;
       }
-      const float* row = row_of<const float>(x, t);
-      QuantizedBlock* block = blocks + tile * num_blocks + (t - tile);
+      const int64_t end = product->first + product->count;
+      int64_t width = tile_width(end - tile, max_quantised_tile);
+      while (position >= tile + width) {
+        tile += width;
+        width = tile_width(end - tile, max_quantised_tile);
+      }
+      const float* row = list.rows.x_row(position);
+      Block* block = blocks + tile * num_blocks + (position - tile);
       for (int64_t b = 0; b < num_blocks; b++) quantize_block(block[b * width], row + b * quant_block_columns, offset);
     }
   });

@@ -36,29 +36,12 @@ class ListHandles final : public HandleScope {
   std::unordered_map<uint32_t, const Buffer*> seen_;
 };
 
-// Storage types that a kernel here reads or copies: `addressableDTypes` of src/traits.ts.
-bool is_addressable(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-    case DType::f16:
-    case DType::bf16:
-    case DType::f64:
-    case DType::i8:
-    case DType::i16:
-    case DType::i32:
-    case DType::i64:
-    case DType::q4_0:
-    case DType::q8_0: return true;
-    default: return false;
-  }
-}
-
 const char* invalid_tensor(const Tensor& tensor) {
   if (tensor.buffer == nullptr) return nullptr;
-  if (!is_addressable(tensor.dtype)) return "has a tensor of a storage type without kernels";
+  if (storage_block(tensor.dtype).elements == 0) return "has a tensor of an unknown storage type";
   if (tensor.layout == Layout::packed && (tensor.rank < 2 || tensor.rank > 3 || tensor.row_stride != 0 || !can_pack(tensor.dtype)))
     return "has a packed tensor that is no whole matrix, or list of matrices, of a packed type";
-  const uint32_t alignment = tensor.layout == Layout::packed ? 32 : tensor.dtype == DType::f32 || tensor.dtype == DType::i32 ? 4 : tensor.dtype == DType::f16 ? 2 : 1;
+  const uint32_t alignment = tensor.layout == Layout::packed ? 32 : tensor.dtype == DType::f32 || tensor.dtype == DType::i32 ? 4 : tensor.dtype == DType::f16 || tensor.dtype == DType::bf16 ? 2 : 1;
   return tensor.byte_offset % alignment == 0 ? nullptr : "has a tensor at a byte offset that its storage type does not allow";
 }
 

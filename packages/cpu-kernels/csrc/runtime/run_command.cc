@@ -125,7 +125,7 @@ struct Runner {
                      expert_ids = views("expertIds", c.expert_ids), expert_slots = views("expertSlots", c.expert_slots),
                      workspace = views("workspace", c.workspace);
     if (ready())
-      views.require_workspace(workspace, expert_matmul_workspace_bytes(weight.dtype, out.shape[0] * out.shape[1], weight.shape[2]));
+      views.require_workspace(workspace, expert_workspace(weight.dtype, out.shape[0] * out.shape[1], weight.shape[2], expert_slots.shape[0]).byte_length);
     return ready() ? kernels.expert_matmul(out, x, weight, expert_ids, expert_slots, workspace, parallel) : Status{};
   }
   Status operator()(const CombineExpertsCommand& c) {

@@ -90,7 +90,11 @@ int64_t WeightSlices::num_rows() const { return count_of(row_ranges); }
 int64_t WeightSlices::num_columns() const { return count_of(column_ranges); }
 
 size_t WeightSlices::byte_length() const {
-  if (layout == Layout::packed) return packed_byte_length(dtype, num_rows(), num_columns());
+  if (layout == Layout::packed) {
+    const int64_t rows = num_rows();
+    if (matrix_rows == 0) return packed_byte_length(dtype, rows, num_columns());
+    return static_cast<size_t>(rows / matrix_rows) * packed_byte_length(dtype, matrix_rows, num_columns());
+  }
   return static_cast<size_t>(num_rows()) * static_cast<size_t>(num_columns() / block_elements) * block_bytes;
 }
 
@@ -100,14 +104,33 @@ const char* WeightSlices::problem(int64_t rows) const {
   if (row_bytes() > max_staging_bytes / static_cast<size_t>(std::max<int64_t>(1, std::min(rows, min_piece_rows()))))
     return "rows are too long to stage";
   if (const char* problem = range_problem(row_ranges, rows, 1)) return problem;
+  if (matrix_rows < 0 || (matrix_rows > 0 && num_rows() % matrix_rows != 0)) return "rows are no whole number of matrices";
   return range_problem(column_ranges, columns, block_elements);
+}
+
+bool WeightSlices::begins_piece(int64_t row) const {
+  const int64_t row_of_matrix = matrix_rows > 0 ? row % matrix_rows : row;
+  return row_of_matrix % min_piece_rows() == 0 || row == num_rows();
+}
+
+int64_t WeightSlices::piece_rows(int64_t first, int64_t most) const {
+  const int64_t end = std::min(num_rows(), first + most);
+  if (begins_piece(end)) return end - first;
+  return end - (matrix_rows > 0 ? end % matrix_rows : end) % min_piece_rows() - first;
 }
 
 void store_rows(const WeightSlices& slices, int64_t first_row, int64_t num_rows, const std::byte* file_rows, std::byte* destination) {
   const size_t row_bytes = slices.row_bytes();
   if (slices.layout == Layout::packed) {
-    const PackSource source{file_rows, slices.dtype, slices.columns, row_bytes};
-    pack_rows(source, slices.column_ranges.data(), static_cast<int64_t>(slices.column_ranges.size() / 2), first_row, num_rows, destination);
+    const int64_t num_ranges = static_cast<int64_t>(slices.column_ranges.size() / 2);
+    const int64_t matrix_rows = slices.matrix_rows > 0 ? slices.matrix_rows : slices.num_rows();
+    const size_t matrix_bytes = packed_byte_length(slices.dtype, matrix_rows, slices.num_columns());
+    for (int64_t row = first_row, count = 0; row < first_row + num_rows; row += count) {
+      count = std::min(first_row + num_rows - row, matrix_rows - row % matrix_rows);
+      const std::byte* from = file_rows + static_cast<size_t>(row - first_row) * row_bytes;
+      std::byte* to = destination + static_cast<size_t>(row / matrix_rows) * matrix_bytes;
+      pack_rows({from, slices.dtype, slices.columns, row_bytes}, slices.column_ranges.data(), num_ranges, row % matrix_rows, count, to);
+    }
     return;
   }
   const auto bytes_of = [&](int64_t elements) { return static_cast<size_t>(elements / slices.block_elements) * slices.block_bytes; };
@@ -203,10 +226,9 @@ LoadReport WeightStore::read_pieces(int file, LoadRequest& request) {
   const WeightSlices& slices = request.slices;
   const size_t row_bytes = slices.row_bytes();
   const int64_t num_rows = slices.num_rows();
-  // Whole groups of rows; one group at least, which `problem` has bounded by max_staging_bytes.
-  const int64_t min_rows = slices.min_piece_rows();
-  const int64_t piece_groups = row_bytes == 0 ? 1 : static_cast<int64_t>(piece_bytes / row_bytes) / min_rows;
-  const int64_t piece_rows = std::min(num_rows, std::max<int64_t>(1, piece_groups) * min_rows);
+  // A group of rows at least, which `problem` has bounded by max_staging_bytes.
+  const int64_t fitting_rows = row_bytes == 0 ? 1 : static_cast<int64_t>(piece_bytes / row_bytes);
+  const int64_t piece_rows = std::min(num_rows, std::max(fitting_rows, slices.min_piece_rows()));
 
   LoadReport report;
   const size_t staging_bytes = std::max(piece_bytes, static_cast<size_t>(piece_rows) * row_bytes);
@@ -218,8 +240,8 @@ LoadReport WeightStore::read_pieces(int file, LoadRequest& request) {
   }
   uint64_t unreported_bytes = 0;
   int64_t reported_ns = monotonic_ns();
-  for (int64_t first = 0; first < num_rows && report.outcome == LoadOutcome::completed; first += piece_rows) {
-    const int64_t count = std::min(piece_rows, num_rows - first);
+  for (int64_t first = 0, count = 0; first < num_rows && report.outcome == LoadOutcome::completed; first += count) {
+    count = slices.piece_rows(first, piece_rows);
     std::byte* into = staging_->data();
     const bool complete = for_each_run(slices.row_ranges, first, count, [&](int64_t file_row, int64_t rows) {
       if (request.cancelled.load()) {

@@ -21,7 +21,7 @@ namespace thermocline {
 // a million columns in f32, are far beyond any model's matrices, and keep a damaged or hostile header from claiming the host's memory.
 inline constexpr size_t max_staging_bytes = size_t{64} << 20;
 
-// Which part of a weight goes where. A vector is one row.
+// Which part of a weight goes where. A vector is one row; a list of matrices is the rows of all of them.
 struct WeightSlices {
   DType dtype = DType::f32;
   Layout layout = Layout::plain;
@@ -30,6 +30,7 @@ struct WeightSlices {
   int64_t columns = 0;                 // elements of a file row, whole blocks
   std::vector<int64_t> row_ranges;     // first and count of file rows, ascending and disjoint
   std::vector<int64_t> column_ranges;  // first and count of elements, whole blocks, ascending and disjoint
+  int64_t matrix_rows = 0;             // selected rows of each matrix, which is packed by itself; 0: one matrix
 
   size_t row_bytes() const { return static_cast<size_t>(columns / block_elements) * block_bytes; }
   int64_t num_rows() const;
@@ -38,13 +39,17 @@ struct WeightSlices {
   size_t byte_length() const;
   // Rows that are read together at least: a whole group where packing interleaves them.
   int64_t min_piece_rows() const { return layout == Layout::packed ? rows_per_group : 1; }
+  // Whether a piece may begin with this selected row: where a group begins.
+  bool begins_piece(int64_t row) const;
+  // Rows of the longest piece from `first` on that has at most `most` rows, at least min_piece_rows, and ends where a piece may begin.
+  int64_t piece_rows(int64_t first, int64_t most) const;
   // Static text where ranges leave the matrix, cut a block, or are out of order, or the rows are too long to stage; nullptr where all is
   // well. File rows: `rows`.
   const char* problem(int64_t rows) const;
 };
 
-// Stores rows [first_row, first_row + num_rows), counted over the selected rows, from whole file rows that follow one another.
-// first_row is a multiple of rows_per_group.
+// Stores rows [first_row, first_row + num_rows), counted over the selected rows, from whole file rows that follow one another. Both ends
+// are places where a piece may begin.
 void store_rows(const WeightSlices& slices, int64_t first_row, int64_t num_rows, const std::byte* file_rows, std::byte* destination);
 
 enum class LoadOutcome : uint32_t { completed = 0, cancelled = 1, open_failed = 2, read_failed = 3, truncated = 4 };

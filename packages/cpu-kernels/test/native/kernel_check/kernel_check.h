@@ -35,7 +35,9 @@ struct Tensor {
   T& at(int64_t row, int64_t column) { return as<T>()[row * view.row_stride + column]; }
 };
 
-constexpr int64_t element_bytes(DType dtype) { return dtype == DType::f16 ? 2 : dtype == DType::i8 ? 1 : 4; }
+constexpr int64_t element_bytes(DType dtype) {
+  return dtype == DType::f16 || dtype == DType::bf16 ? 2 : dtype == DType::i8 ? 1 : 4;
+}
 
 // Zeros. Rows lie `gap` elements further apart than they are long; the last one ends the memory.
 Tensor make(DType dtype, std::vector<int64_t> shape, int64_t gap = 0);
@@ -59,12 +61,24 @@ struct Weight {
   Tensor packed;
   std::vector<float> values;  // [rows, columns]
   size_t row_bytes;
+  double minimum_bound;  // no minimum of a sub-block is larger; 0 for formats without minima
 };
 
+// Random blocks with finite scales. The values of types with packed blocks are those of the portable `embed`, which the tests of the package
+// compare with the reference bit for bit; those of the others are computed here.
 Weight make_weight(DType dtype, int64_t rows, int64_t columns);
-inline constexpr DType weight_dtypes[] = {DType::f32, DType::f16, DType::q8_0, DType::q4_0};
+// A list of matrices, one packed after the other; `values` and `file` likewise.
+Weight make_weights(DType dtype, int64_t matrices, int64_t rows, int64_t columns);
+inline constexpr DType weight_dtypes[] = {
+    DType::f32,   DType::f16,     DType::bf16,   DType::q8_0,  DType::q4_0,    DType::q4_1,  DType::q5_0,   DType::q5_1,   DType::q8_1,  DType::q2_k,
+    DType::q3_k,  DType::q4_k,    DType::q5_k,   DType::q6_k,  DType::q8_k,    DType::iq1_s, DType::iq1_m,  DType::iq2_xxs, DType::iq2_xs, DType::iq2_s,
+    DType::iq3_xxs, DType::iq3_s, DType::iq4_nl, DType::iq4_xs, DType::tq1_0, DType::tq2_0, DType::mxfp4, DType::nvfp4};
 const char* name_of(DType dtype);
 bool is_quantised(DType dtype);
+// Elements of a block, at least 32 where the activations are quantised; 1 for floats.
+int64_t column_unit(DType dtype);
+// What a product of `rows` activations with such a weight needs.
+Tensor matmul_workspace(DType dtype, int64_t rows, int64_t columns);
 
 // ---- report.cc ----
 
@@ -99,6 +113,7 @@ void check_embed();
 void check_gather_rows();
 void check_norms();
 void check_matmul();
+void check_expert_matmul();
 void check_rope();
 void check_store_kv();
 void check_attention();

@@ -12,6 +12,7 @@ int main() {
   check_gather_rows();
   check_norms();
   check_matmul();
+  check_expert_matmul();
   check_rope();
   check_store_kv();
   check_attention();
