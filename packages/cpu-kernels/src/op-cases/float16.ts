@@ -1,9 +1,17 @@
 /** binary16 by arithmetic, apart from every backend's bit patterns. */
 
+const double = new Float64Array(1);
+const doubleWords = new Uint32Array(double.buffer);
+
+/** e with 2^e <= magnitude < 2^(e + 1), for magnitudes from 2^-1022 on. */
+function exponentOf(magnitude: number): number {
+  double[0] = magnitude;
+  return (doubleWords[1]! >>> 20) - 1023;
+}
+
 /** Unit in the last place of binary16 at a magnitude. */
 function spacingOf(magnitude: number): number {
-  const exponent = magnitude === 0 ? -14 : Math.max(-14, Math.floor(Math.log2(magnitude)));
-  return 2 ** (exponent - 10);
+  return 2 ** (Math.max(-14, exponentOf(magnitude)) - 10);
 }
 
 /** Nearest binary16 value, ties to even; 65,520 and more become infinite. */
@@ -25,7 +33,7 @@ export function float16Bits(value: number): number {
   const magnitude = Math.abs(value);
   if (magnitude === Number.POSITIVE_INFINITY) return sign | 0x7c00;
   if (magnitude < 2 ** -14) return sign | (magnitude * 2 ** 24);
-  const exponent = Math.floor(Math.log2(magnitude));
+  const exponent = exponentOf(magnitude);
   return sign | ((exponent + 15) << 10) | (magnitude / 2 ** (exponent - 10) - 1024);
 }
 

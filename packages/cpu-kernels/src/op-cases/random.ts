@@ -26,7 +26,14 @@ export class Random {
   }
 
   normals(count: number, scale = 1): Float32Array {
-    return Float32Array.from({ length: count }, () => this.normal() * scale);
+    const values = new Float32Array(count);
+    for (let index = 0; index < count; index += 2) {
+      const radius = scale * Math.sqrt(-2 * Math.log(1 - this.uniform()));
+      const angle = 2 * Math.PI * this.uniform();
+      values[index] = radius * Math.cos(angle);
+      if (index + 1 < count) values[index + 1] = radius * Math.sin(angle);
+    }
+    return values;
   }
 
   integers(count: number, low: number, high: number): Int32Array {
