@@ -29,11 +29,22 @@ function withinTolerance(actual: number, expected: number, tolerance: number): b
 export function expectSameBits(name: string, actual: PlainArray, expected: PlainArray): void {
   const actualBytes = bytesOf(actual);
   const expectedBytes = bytesOf(expected);
-  let at = 0;
+  let at = numEqualWords(actualBytes, expectedBytes) * 4;
   while (at < expectedBytes.length && actualBytes[at] === expectedBytes[at]) at++;
   if (at === expectedBytes.length && actualBytes.length === expectedBytes.length) return;
   const index = Math.floor(at / expected.BYTES_PER_ELEMENT);
   throw new CaseFailure(`${name}[${index}] is ${actual[index]}, expected exactly ${expected[index]}`);
+}
+
+/** Equal words of 4 bytes at the start; 0 where one of the arrays is not aligned. */
+function numEqualWords(a: Uint8Array, b: Uint8Array): number {
+  if (a.byteOffset % 4 !== 0 || b.byteOffset % 4 !== 0) return 0;
+  const length = Math.min(a.length, b.length) >> 2;
+  const aWords = new Uint32Array(a.buffer, a.byteOffset, length);
+  const bWords = new Uint32Array(b.buffer, b.byteOffset, length);
+  let at = 0;
+  while (at < length && aWords[at] === bWords[at]) at++;
+  return at;
 }
 
 export function bytesOf(array: PlainArray): Uint8Array {
