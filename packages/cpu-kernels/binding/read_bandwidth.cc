@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "arguments.h"
+#include "thermocline/instruction_set.h"
 #include "thermocline/read_bandwidth.h"
 
 namespace thermocline {
@@ -26,7 +27,7 @@ class Measurement final : public Napi::AsyncWorker {
  protected:
   void Execute() override {
     try {
-      result_ = measure_read_bandwidth(threads_, byte_length_, duration_ms_);
+      result_ = measure_read_bandwidth(*supported_kernels().front(), threads_, byte_length_, duration_ms_);
     } catch (const std::system_error&) {
       SetError("the system refuses to start " + std::to_string(threads_) + " threads");
     }

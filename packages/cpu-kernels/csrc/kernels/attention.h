@@ -87,7 +87,7 @@ inline void multiply_key_blocks(F32x16 (&products)[H][attention_chunk], const fl
     for (int h = 0; h < H; h++) sums[h] = splat(0.0f);
     for (int64_t d = 0; d < head_dim; d += kv_block_columns, block += Block::byte_length) {
       F32x16 low, high;
-      Block::load(block, low, high);
+      Block::read(block, low, high);
 #pragma GCC unroll 4
       for (int h = 0; h < H; h++) {
         sums[h] = fma(load(q + h * head_dim + d), low, sums[h]);
@@ -154,7 +154,7 @@ inline void add_value_blocks(float (&accumulators)[H][max_head_dim], const float
     }
     for (int64_t i = rows.begin; i < rows.end; i++) {
       F32x16 low, high;
-      Block::load(rows.values[i] + offset, low, high);
+      Block::read(rows.values[i] + offset, low, high);
 #pragma GCC unroll 4
       for (int h = 0; h < H; h++) {
         low_sums[h] = fma(splat(weights[h][i]), low, low_sums[h]);

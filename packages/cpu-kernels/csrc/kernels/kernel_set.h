@@ -7,6 +7,7 @@
 #include "experts.h"
 #include "norm.h"
 #include "pooling.h"
+#include "read_memory.h"
 #include "rope.h"
 #include "sampling.h"
 #include "top_logprobs.h"
@@ -36,6 +37,7 @@ constexpr KernelTable make_kernel_table(const char* isa) {
       .mean_pool = mean_pool,
       .fill = fill,
       .copy = copy,
+      .read_memory = read_memory,
   };
 }
 

@@ -64,14 +64,14 @@ constexpr uint16_t nan_half = 0x7e00;
 struct BlockQ8 {
   static constexpr int64_t byte_length = 34;
 
-  static THERMOCLINE_INLINE void load(const std::byte* block, F32x16& low, F32x16& high) {
+  static THERMOCLINE_INLINE void read(const std::byte* block, F32x16& low, F32x16& high) {
     const F32x16 scale = splat_half(block);
     low = mul(to_float(load_int8(block + 2)), scale);
     high = mul(to_float(load_int8(block + 18)), scale);
   }
 
-  static inline void store(std::byte* block, const float* x) {
-    const F32x16 low = thermocline::THERMOCLINE_ISA::load(x), high = thermocline::THERMOCLINE_ISA::load(x + 16);
+  static inline void write(std::byte* block, const float* x) {
+    const F32x16 low = load(x), high = load(x + 16);
     const int32_t largest_bits = largest_magnitude_bits(low, high);
     if (largest_bits >= infinity_bits) {
       store_scale(block, nan_half);
@@ -91,7 +91,7 @@ struct BlockQ8 {
 struct BlockQ4 {
   static constexpr int64_t byte_length = 18;
 
-  static THERMOCLINE_INLINE void load(const std::byte* block, F32x16& low, F32x16& high) {
+  static THERMOCLINE_INLINE void read(const std::byte* block, F32x16& low, F32x16& high) {
     const F32x16 scale = splat_half(block);
     const I32x16 bytes = load_uint8(block + 2);
     low = mul(to_float(sub(bit_and(bytes, splat_int(15)), splat_int(8))), scale);
@@ -103,8 +103,8 @@ struct BlockQ4 {
     return add(round_to_int(min(mul(x, inverse), splat(7.0f))), splat_int(8));
   }
 
-  static inline void store(std::byte* block, const float* x) {
-    const F32x16 low = thermocline::THERMOCLINE_ISA::load(x), high = thermocline::THERMOCLINE_ISA::load(x + 16);
+  static inline void write(std::byte* block, const float* x) {
+    const F32x16 low = load(x), high = load(x + 16);
     const int32_t largest_bits = largest_magnitude_bits(low, high);
     if (largest_bits >= infinity_bits) {
       store_scale(block, nan_half);
@@ -132,7 +132,7 @@ inline void store_f16(std::byte* row, const float* x, int64_t n) {
 
 template <typename Block>
 inline void store_blocks(std::byte* row, const float* x, int64_t n) {
-  for (int64_t i = 0; i < n; i += kv_block_columns, row += Block::byte_length) Block::store(row, x + i);
+  for (int64_t i = 0; i < n; i += kv_block_columns, row += Block::byte_length) Block::write(row, x + i);
 }
 
 inline void store_token(const TensorView& cache, const TensorView& x, int64_t token, int64_t slot) {

@@ -44,6 +44,8 @@ struct KernelTable {
   Status (*mean_pool)(const TensorView& out, const TensorView& x, const TensorView& query_starts, const Parallel&);
   Status (*fill)(const TensorView& out, double value, const Parallel&);
   Status (*copy)(const TensorView& to, const TensorView& from, const Parallel&);
+  // No op: reads lines of 64 bytes, for the bandwidth probe. What it returns depends on every byte.
+  uint32_t (*read_memory)(const std::byte* data, int64_t num_lines);
 };
 
 extern const KernelTable scalar_kernels;

@@ -1,4 +1,4 @@
-// fill, copy: every byte inside a tensor and none outside.
+// fill, copy: every byte inside a tensor and none outside. read_memory: every byte.
 #include "kernel_check.h"
 
 #include <algorithm>
@@ -42,6 +42,20 @@ void check_copies() {
   for (const KernelTable* table : tables) {
     std::fill(blocks.begin(), blocks.end(), std::byte{0});
     check(table->copy(to, from, threaded).ok() && blocks == weight.file, "%s: copy of q4_0 rows", table->isa);
+  }
+  end_op();
+
+  begin_op("read_memory");
+  for (const int64_t lines : {0, 1, 3, 4, 5, 9}) {
+    Tensor memory = make(DType::i8, {64 * lines});
+    for (const KernelTable* table : tables) {
+      check(table->read_memory(memory.bytes.data(), lines) == 0, "%s: %d lines of zeros", table->isa, int(lines));
+      for (int64_t byte = 0; byte < 64 * lines; byte++) {
+        memory.bytes[static_cast<size_t>(byte)] = std::byte{1};
+        check(table->read_memory(memory.bytes.data(), lines) != 0, "%s: byte %d of %d lines is not read", table->isa, int(byte), int(lines));
+        memory.bytes[static_cast<size_t>(byte)] = std::byte{0};
+      }
+    }
   }
   end_op();
 }

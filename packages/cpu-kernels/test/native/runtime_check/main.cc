@@ -20,7 +20,7 @@ int main() {
   using namespace thermocline;
   using namespace thermocline::runtime_check;
   check_pool();
-  check_read_bandwidth();
+  for (const KernelTable* kernels : supported_kernels()) check_read_bandwidth(*kernels);
   check_buffers();
   check_extents();
   check_decoding();

@@ -56,7 +56,7 @@ class Recorder {
 
 // The checks, one family a file.
 void check_pool();
-void check_read_bandwidth();
+void check_read_bandwidth(const KernelTable& kernels);
 void check_buffers();
 void check_extents();
 void check_decoding();

@@ -45,14 +45,14 @@ void check_pool() {
   std::puts("pool: every item once, 4 pool sizes, 3000 jobs each");
 }
 
-void check_read_bandwidth() {
+void check_read_bandwidth(const KernelTable& kernels) {
   for (const int threads : {1, 3}) {
-    const auto measured = measure_read_bandwidth(threads, (size_t{3} << 20) + 64, 0);
+    const auto measured = measure_read_bandwidth(kernels, threads, (size_t{3} << 20) + 64, 0);
     expect(measured && measured->num_passes == 3, "a measurement without a duration makes three passes");
     expect(measured->median_bytes_per_second > 0 && measured->best_bytes_per_second >= measured->median_bytes_per_second, "the best pass is no slower than the median");
   }
-  expect(!measure_read_bandwidth(1, size_t{1} << 60, 0), "memory that there is not is not measured");
-  std::puts("read bandwidth: three passes, best and median");
+  expect(!measure_read_bandwidth(kernels, 1, size_t{1} << 60, 0), "memory that there is not is not measured");
+  std::printf("read bandwidth (%s): three passes, best and median\n", kernels.isa);
 }
 
 }  // namespace thermocline::runtime_check
