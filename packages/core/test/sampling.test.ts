@@ -1,7 +1,7 @@
 /** What changes logits before they are sampled: each rule by itself against its definition, and all of them in the engine. */
 import { cpuBackendAvailability, createCpuBackend } from "@thermocline/cpu-kernels";
 import { createReferenceBackend } from "@thermocline/cpu-kernels/reference";
-import { type Backend, defaultSampling, type GenerateRequest, InvalidRequestError } from "@thermocline/spec";
+import { type Backend, defaultSampling, type GenerateRequest, InvalidRequestError, uniformOf } from "@thermocline/spec";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createTokenizer, type LoadedEngine, listOffloadUnits, readModelConfig } from "../src/index.js";
 import { Dry } from "../src/sampling/dry.js";
@@ -268,6 +268,36 @@ describe("an engine", () => {
     // Two in a row are allowed; a third would lengthen a repetition of two.
     expect(dry.tokenIds.join(" ")).not.toContain("77 77 77 77");
     expect(new Set(dry.tokenIds).size).toBeGreaterThan(1);
+  });
+
+  it("carries mirostat's surprise limit from token to token, beginning at twice the target", async () => {
+    await using source = await openRandomModel("llama");
+    await using scorer = await createTestEngine(source, [backend], { maxScoredTokens: 64 });
+    const [tau, eta, seed] = [4, 0.5, 3];
+    const sampling = { temperature: 1, mirostatTau: tau, mirostatEta: eta, seed };
+    const { tokenIds } = await complete(engine, { prompt, sampling, maxTokens: 24, ignoreEos: true });
+    let limit = Math.fround(2 * tau);
+    let numCut = 0;
+    for await (const { position, logits } of scorer.score({ tokenIds: [...prompt, ...tokenIds], firstPosition: prompt.length - 1 })) {
+      const draw = position - (prompt.length - 1);
+      if (draw === tokenIds.length) break;
+      const ids = Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]! || a - b);
+      const weights = ids.map((id) => Math.exp(logits[id]! - logits[ids[0]!]!));
+      const whole = weights.reduce((sum, weight) => sum + weight, 0);
+      const numLeft = Math.max(1, weights.filter((weight) => -Math.log2(weight / whole) <= limit).length);
+      numCut += Number(numLeft < ids.length);
+      const left = weights.slice(0, numLeft).reduce((sum, weight) => sum + weight, 0);
+      let sum = 0;
+      const chosen = weights.findIndex((weight) => {
+        sum += weight;
+        return sum > uniformOf(seed, draw) * left;
+      });
+      expect(ids[chosen]).toBe(tokenIds[draw]);
+      limit = Math.fround(limit - eta * (-Math.log2(weights[chosen]! / left) - tau));
+    }
+    // The limit is what decided, and it moved.
+    expect(numCut).toBeGreaterThan(10);
+    expect(Math.abs(limit - 2 * tau)).toBeGreaterThan(0.1);
   });
 
   it.each<[string, Partial<GenerateRequest>]>([
