@@ -1,3 +1,4 @@
+import { byteLengthOf } from "@thermocline/spec";
 import { batchSizes, maxBatchSize } from "../batch-invariance.js";
 import { expectSameBits } from "../comparison.js";
 import type { OpCase, OpPlan, OpStep } from "../op-case.js";
@@ -139,9 +140,31 @@ const shapes: readonly StoreShape[] = [
   ]),
 ];
 
-export const storeKvCases: readonly OpCase[] = shapes.map((shape): OpCase => {
+/** Heads of 48 elements are no whole number of blocks: the op refuses the step rather than write across heads. */
+function brokenHeadsPlan(): OpPlan {
+  const heads = { array: "heads", shape: ["numTokens", 2, 48] } as const;
+  const cache = { array: "cache", dtype: "q8_0", shape: [2, 2, 16, 48] } as const;
+  return {
+    arrays: {
+      heads: new Random(48).normals(2 * 2 * 48),
+      cache: new Uint8Array(byteLengthOf("q8_0", 2 * 2 * 16 * 48)),
+      slotMapping: Int32Array.of(3, 17),
+    },
+    outputs: ["cache"],
+    views: { heads, cache, slotMapping: { array: "slotMapping", shape: ["numTokens"] } },
+    record: (encoder, tensors) => encoder.storeKv(tensors.heads!, tensors.heads!, tensors.cache!, tensors.cache!, tensors.slotMapping!),
+    steps: [{ bindings: { numTokens: 2 }, faultDetail: "48" }],
+  };
+}
+
+const storeCases = shapes.map((shape): OpCase => {
   const { keyDType, valueDType, numKvHeads, blockSize, headDimK, headDimV } = shape;
   const dtypes = keyDType === valueDType ? keyDType : `${keyDType} and ${valueDType}`;
   const name = `storeKv ${dtypes}, ${numKvHeads} heads of ${headDimK} and ${headDimV}, blocks of ${blockSize}`;
   return { name, op: "storeKv", dtype: keyDType, otherDType: valueDType, plan: () => storePlan(shape) };
 });
+
+export const storeKvCases: readonly OpCase[] = [
+  ...storeCases,
+  { name: "storeKv q8_0, heads of 48 are a fault", op: "storeKv", dtype: "q8_0", plan: brokenHeadsPlan },
+];
