@@ -105,6 +105,8 @@ async function measure(job) {
     contextLength: job.contextLength,
     maxSequences: job.kind === "batch" ? job.numSequences : 1,
     maxBatchTokens: 256,
+    // Prompts come twice, and each time they are to be computed.
+    prefixCache: false,
   });
   const loadMs = performance.now() - startedAtMs;
   try {

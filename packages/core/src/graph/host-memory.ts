@@ -24,10 +24,6 @@ export class HostLayout {
     this.#byteLength += Math.ceil(byteLength / regionAlignment) * regionAlignment;
   }
 
-  has(region: string): boolean {
-    return this.#offsets.has(region);
-  }
-
   offsetOf(region: string): number {
     return this.#known(region).byteOffset;
   }
