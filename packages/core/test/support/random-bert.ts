@@ -5,7 +5,9 @@ import { f32, u32 } from "./random-architectures.js";
 
 export interface RandomBertOptions {
   readonly seed: number;
-  readonly pooling: "mean" | "cls";
+  readonly pooling: "mean" | "cls" | "last";
+  /** Replaces or adds keys under `bert.`; undefined takes one away. */
+  readonly keys?: Readonly<Record<string, GgufValue | undefined>>;
 }
 
 const hiddenSize = 64;
@@ -16,9 +18,9 @@ const contextLength = 128;
 const vocabSize = 320;
 /** Where BERT's own vocabulary has them. */
 export const bertSpecialTokens = { pad: 0, unk: 100, cls: 101, sep: 102, mask: 103 } as const;
-const poolingTypes = { mean: 1, cls: 2 } as const;
+const poolingTypes = { mean: 1, cls: 2, last: 3 } as const;
 
-export function buildRandomBert({ seed, pooling }: RandomBertOptions): Uint8Array<ArrayBuffer> {
+export function buildRandomBert({ seed, pooling, keys = {} }: RandomBertOptions): Uint8Array<ArrayBuffer> {
   const random = createRandom(seed);
   const uniform = (length: number, center: number, width: number) => {
     const values = Float32Array.from({ length }, () => center + width * (random(2 ** 24) / 2 ** 23 - 1));
@@ -47,7 +49,7 @@ export function buildRandomBert({ seed, pooling }: RandomBertOptions): Uint8Arra
   // Rows of about unit elements, so that tokens, positions and the type weigh alike.
   const rowGain = Math.sqrt(hiddenSize);
   return buildGguf({
-    metadata: [...keysOf(pooling), ...vocabulary()],
+    metadata: [...withKeys(keysOf(pooling), keys), ...vocabulary()],
     tensors: [
       matrix("token_embd.weight", vocabSize, hiddenSize, rowGain),
       matrix("position_embd.weight", contextLength, hiddenSize, rowGain),
@@ -71,6 +73,12 @@ function keysOf(pooling: RandomBertOptions["pooling"]): [string, GgufValue][] {
     ["bert.attention.causal", false],
     ["bert.pooling_type", u32(poolingTypes[pooling])],
   ];
+}
+
+function withKeys(entries: readonly [string, GgufValue][], keys: NonNullable<RandomBertOptions["keys"]>): [string, GgufValue][] {
+  const merged = new Map<string, GgufValue | undefined>(entries);
+  for (const [key, value] of Object.entries(keys)) merged.set(`bert.${key}`, value);
+  return [...merged].flatMap(([key, value]) => (value === undefined ? [] : [[key, value]]));
 }
 
 /** Words and pieces of two letters beside the special tokens. */

@@ -1,0 +1,118 @@
+/** What an engine and an embedder are opened on: file, devices, ledger and budgets, all of them or none. */
+import { type LoadProgress, listOffloadUnits, placeOnOneDevice, readModelConfig } from "@thermocline/core";
+import { openGguf } from "@thermocline/loader-gguf";
+import { resolvePlan } from "@thermocline/solver";
+import { type Backend, createMemoryLedger, type MemoryLedger, type ModelSource, type OffloadPlan, type Placement } from "@thermocline/spec";
+import { type BackendOptions, createBackend, createPlanBackends } from "./backends.js";
+import { type BudgetBytes, type BudgetClaims, checkBudgetBytes, claimBudgets } from "./budgets.js";
+import { hostLedgerOf } from "./host-memory.js";
+import { readPlan } from "./read-plan.js";
+
+/** A path, a `file:` or `http(s):` URL, a Blob, or all shards of a model in order. */
+export type ModelLocation = Parameters<typeof openGguf>[0];
+
+export interface ResourceOptions extends BackendOptions {
+  /** A plan, or the path of one. It names the devices, so `backend` must stay away; `threads` is for its CPU devices that name none. */
+  readonly plan?: OffloadPlan | string;
+  /** Share one between models, and they share the devices' budgets. */
+  readonly ledger?: MemoryLedger;
+  /**
+   * For every device, or by device id. Default: the plan's, else what the ledger already says, else the host's memory less 1 GiB or a
+   * tenth, whichever is more. All host devices of a ledger together never get more than that. An opening that fails leaves the ledger's
+   * budgets as they were.
+   */
+  readonly budgetBytes?: BudgetBytes;
+  /** Ends the opening; what is asked of the model later has signals of its own. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: LoadProgress) => void;
+}
+
+export interface OpenedResources {
+  readonly source: ModelSource;
+  readonly backends: readonly Backend[];
+  readonly ledger: MemoryLedger;
+  readonly placement: Placement;
+  /** The model's name in its file. */
+  readonly name: string;
+  /** Names this opening's reservations. */
+  readonly owner: string;
+}
+
+/**
+ * Opens the resources and makes `Model` of them. It owns what `own` is told of, and disposes of it with `disposeAll`.
+ * @throws what the file, the plan, the devices and `create` throw; nothing stays open or reserved then.
+ */
+export async function withResources<Model>(
+  location: ModelLocation,
+  options: ResourceOptions,
+  create: (resources: OpenedResources, own: Owned) => Promise<Model>,
+): Promise<Model> {
+  const own = new Owned();
+  let budgets: BudgetClaims | undefined;
+  try {
+    checkBudgetBytes(options.budgetBytes);
+    const source = own.add(await openGguf(location, { ...(options.signal && { signal: options.signal }) }));
+    const units = listOffloadUnits(source, readModelConfig(source));
+    const plan = options.plan === undefined ? undefined : await readPlan(options.plan);
+    const planned = plan && resolvePlan(plan, { model: source.identity, units });
+    const backends = plan === undefined ? [await createBackend(options)] : await createPlanBackends(plan.devices, options);
+    for (const backend of backends) own.add(backend);
+
+    const ledger = hostLedgerOf(options.ledger ?? createMemoryLedger());
+    for (const { device } of backends) if (device.kind === "cpu") ledger.addHostDevice(device.id);
+    const devices = backends.map(({ device }) => device.id);
+    budgets = claimBudgets(ledger, devices, options.budgetBytes, plan?.devices);
+    const placement = planned ?? placeOnOneDevice(units, backends[0]!.device.id);
+    const name = nameOf(source);
+    const model = await create({ source, backends, ledger, placement, name, owner: ownerOf(ledger, name) }, own);
+    budgets.keep();
+    return model;
+  } catch (error) {
+    // What failed matters more than what failed after it.
+    await own.disposeAll().catch(() => {});
+    budgets?.withdraw();
+    throw error;
+  }
+}
+
+/** What a model gives back when it is disposed of. */
+export class Owned {
+  readonly #resources: AsyncDisposable[] = [];
+  #disposing: Promise<void> | undefined;
+
+  add<Resource extends AsyncDisposable>(resource: Resource): Resource {
+    this.#resources.push(resource);
+    return resource;
+  }
+
+  /** Once: last opened, first closed; each is closed whatever happens to the others. @throws the first failure. */
+  disposeAll(): Promise<void> {
+    this.#disposing ??= this.#dispose();
+    return this.#disposing;
+  }
+
+  async #dispose(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const resource of [...this.#resources].reverse()) {
+      try {
+        await resource[Symbol.asyncDispose]();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+}
+
+function nameOf(source: ModelSource): string {
+  const name = source.metadata.get("general.name");
+  return typeof name === "string" && name !== "" ? name : String(source.metadata.get("general.architecture"));
+}
+
+/** Reservations are told apart by owner, so a second model of the same name gets another. */
+function ownerOf(ledger: MemoryLedger, name: string): string {
+  const owners = new Set(ledger.report().map(({ owner }) => owner));
+  let owner = name;
+  for (let count = 2; owners.has(owner); count++) owner = `${name} (${count})`;
+  return owner;
+}
