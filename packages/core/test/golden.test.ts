@@ -26,13 +26,26 @@ if (hasSharedData) {
 const ifConverted = (name: string) => (converted.has(name) ? [name] : []);
 const pathOf = (name: string) => converted.get(name) ?? modelPath(name);
 
+/** A model of random weights for every type, and real ones where there are any. */
+const weightTypes = ["bf16", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs", "iq3_s", "tq1_0", "tq2_0"];
 const filesByWeightType: Record<string, readonly string[]> = {
   f32: ["mini-256-f32", "stories260K-f32", ...ifConverted("stories15M-f32")],
   f16: ["mini-256-f16", ...ifConverted("stories15M-f16")],
   q8_0: ["mini-256-q8_0", "stories15M-q8_0"],
   q4_0: ["mini-256-q4_0", "stories15M-q4_0"],
+  ...Object.fromEntries(weightTypes.map((type) => [type, [`mini-256-${type}`]])),
 };
-const architectureFiles = ["arch-llama-gqa", "arch-llama-tied-headdim"];
+const architectureFiles = [
+  "arch-llama-gqa",
+  "arch-llama-tied-headdim",
+  "arch-llama-rope-linear",
+  "arch-llama-rope-yarn",
+  "arch-llama3-rope",
+  "arch-mixtral",
+  "arch-qwen2",
+  "arch-qwen3",
+  "arch-qwen3moe",
+];
 /** More than the golden files report, so that an id near the end of their list is among ours. */
 const numLogprobs = 40;
 

@@ -9,6 +9,11 @@ import { f32, type RandomArchitecture, type RandomModelShape, randomArchitecture
 export type RandomModelName = keyof typeof randomArchitectures;
 export const randomModelNames = Object.keys(randomArchitectures) as readonly RandomModelName[];
 
+/** Logits spread over several nats, so that few tokens tie: their root mean square is about this. */
+export const logitGain = 3;
+/** The same of a router's logits: decisive, so that rounding seldom changes which experts are chosen. */
+export const routerGain = 4;
+
 export interface RandomModelOptions {
   /** Default 1. */
   readonly seed?: number;
@@ -16,7 +21,8 @@ export interface RandomModelOptions {
   readonly shape?: Partial<RandomModelShape>;
   /** Replaces or adds keys under `<architecture>.`; undefined takes one away. */
   readonly keys?: Readonly<Record<string, GgufValue | undefined>>;
-  /** Of the matrices. "mixed", the default: q8_0 where rows are whole blocks, but for routers and every other layer's down. */
+  /** Of the matrices. "mixed", the default: q8_0 where rows are whole blocks, but for every other layer's down. Of a mixture's layers only
+   *  the last one's experts, so that no router sees values that kernels have rounded to 8 bits. */
   readonly dtype?: "mixed" | "f32";
   /** Default true. Without one every token id is a token like any other. */
   readonly hasVocabulary?: boolean;
@@ -102,15 +108,13 @@ function tensorsOf(row: RandomArchitecture, shape: RandomModelShape, dtype: "mix
     tensors.push({ name, shape: [size], dtype: "f32", center, width });
   const norm = (name: string, size = hiddenSize) => vector(`${name}.weight`, size, 1, 0.5);
   /** Sums over the columns have about `gain` times the root mean square of the input's elements. */
-  const matrix = (name: string, sizes: readonly number[], gain = 1, isPlain = dtype === "f32") => {
+  const matrix = (name: string, sizes: readonly number[], gain = 1, isPlain = false) => {
     const columns = sizes.at(-1)!;
-    const isQuantized = !isPlain && columns % dtypes.q8_0.blockSize === 0;
+    const isQuantized = dtype === "mixed" && !isPlain && columns % dtypes.q8_0.blockSize === 0;
     const width = gain * Math.sqrt(3 / columns);
     tensors.push({ name: `${name}.weight`, shape: sizes, dtype: isQuantized ? "q8_0" : "f32", center: 0, width });
   };
 
-  // Logits that spread over several nats, so that few tokens tie.
-  const logitGain = 3;
   matrix("token_embd", [vocabSize, hiddenSize], logitGain);
   for (const { name } of row.ropeFactors ?? []) tensors.push({ name, shape: [ropeDims / 2], dtype: "f32", center: 0, width: 0 });
   for (let layer = 0; layer < shape.numLayers; layer++) {
@@ -120,21 +124,22 @@ function tensorsOf(row: RandomArchitecture, shape: RandomModelShape, dtype: "mix
       ["attn_k", numKvHeads * headDim],
       ["attn_v", numKvHeads * headDim],
     ] as const;
+    const isMixture = experts !== undefined;
     norm(at("attn_norm"));
     if (row.isFused) matrix(at("attn_qkv"), [(numHeads + 2 * numKvHeads) * headDim, hiddenSize]);
-    else for (const [name, rows] of projections) matrix(at(name), [rows, hiddenSize]);
+    else for (const [name, rows] of projections) matrix(at(name), [rows, hiddenSize], 1, isMixture);
     if (row.hasBiases) for (const [name, rows] of projections) vector(at(`${name}.bias`), rows, 0, 0.5);
     if (row.hasHeadNorms) for (const name of ["attn_q_norm", "attn_k_norm"]) norm(at(name), headDim);
-    matrix(at("attn_output"), [hiddenSize, numHeads * headDim]);
+    matrix(at("attn_output"), [hiddenSize, numHeads * headDim], 1, isMixture);
     if (row.hasPostNorms) for (const name of ["post_attention_norm", "post_ffw_norm"]) norm(at(name));
     norm(at("ffn_norm"));
-    const isPlain = dtype === "f32" || layer % 2 === 0;
-    if (experts !== undefined) {
+    const isPlain = layer % 2 === 0;
+    if (isMixture) {
       const { count, feedForwardLength: expertLength } = experts;
-      // Decisive, so that rounding seldom changes which experts are chosen.
-      matrix(at("ffn_gate_inp"), [count, hiddenSize], 4, true);
-      for (const name of ["ffn_gate_exps", "ffn_up_exps"]) matrix(at(name), [count, expertLength, hiddenSize]);
-      matrix(at("ffn_down_exps"), [count, hiddenSize, expertLength], 2, isPlain);
+      const isLast = layer === shape.numLayers - 1;
+      matrix(at("ffn_gate_inp"), [count, hiddenSize], routerGain, true);
+      for (const name of ["ffn_gate_exps", "ffn_up_exps"]) matrix(at(name), [count, expertLength, hiddenSize], 1, !isLast);
+      matrix(at("ffn_down_exps"), [count, hiddenSize, expertLength], 2, !isLast);
     } else if (row.isFused) {
       matrix(at("ffn_up"), [2 * feedForwardLength, hiddenSize]);
       matrix(at("ffn_down"), [hiddenSize, feedForwardLength], 2, isPlain);
