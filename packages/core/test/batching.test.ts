@@ -13,6 +13,7 @@ import {
   openEmbeddedModel,
   shuffled,
 } from "./support/embedded-model.js";
+import { openRandomModel, type RandomModelName, randomPrompt } from "./support/random-model.js";
 import { openTinyModel, tinyPrompt } from "./support/tiny-model.js";
 
 const prompts = [
@@ -33,6 +34,11 @@ interface TestModel {
 const embedded: TestModel = { open: openEmbeddedModel, promptOf: (index) => `${prompts[index % prompts.length]}${" very".repeat(index)}` };
 // The oracle takes its time, so it gets a smaller model.
 const tiny: TestModel = { open: () => openTinyModel(), promptOf: (index) => tinyPrompt(1 + 2 * index, 1 + index) };
+
+const randomModel = (name: RandomModelName): TestModel => ({
+  open: () => openRandomModel(name),
+  promptOf: (index) => randomPrompt(1 + 5 * index, 1 + index),
+});
 
 const requestsOf = ({ promptOf }: TestModel): readonly GenerateRequest[] =>
   Array.from({ length: 16 }, (_, index) => ({
@@ -76,8 +82,8 @@ describe.each(Object.keys(makers))("sixteen sequences together on %s", (name) =>
   const poisonDeadActivations = true;
 
   it("are bit-equal to the same sixteen alone, with chunks, shuffled blocks and poisoned memory", async () => {
-    const random = createRandom(5);
-    const diagnostics = { poisonKvCaches, poisonDeadActivations, blockOrder: (numBlocks: number) => shuffled(numBlocks, random) };
+    const order = createRandom(5);
+    const diagnostics = { poisonKvCaches, poisonDeadActivations, blockOrder: (numBlocks: number) => shuffled(numBlocks, order) };
     await using backend = makers[name]!();
     const alone = await serve(model, backend, false, {});
     const together = await serve(model, backend, true, { maxSequences: 16, maxBatchTokens: 24, diagnostics });
@@ -96,5 +102,24 @@ describe.each(Object.keys(makers))("sixteen sequences together on %s", (name) =>
       diagnostics: { poisonKvCaches, poisonDeadActivations },
     });
     expect(bitsOf(tight)).toEqual(bitsOf(roomy));
+  });
+});
+
+const variants: Record<string, readonly [RandomModelName, Partial<EngineOptions>]> = {
+  "with sliding windows": ["gemma3", {}],
+  "with keys in q8_0 and values in q4_0": ["phi3", { keyCacheDType: "q8_0", valueCacheDType: "q4_0" }],
+  "with experts": ["mixtral", {}],
+};
+
+describe.each(Object.keys(makers).filter((name) => name !== "reference"))("sixteen sequences on %s", (name) => {
+  it.each(Object.keys(variants))("%s are bit-equal alone, together, and when blocks run out", async (variant) => {
+    const [model, options] = variants[variant]!;
+    await using backend = makers[name]!();
+    const alone = await serve(randomModel(model), backend, false, { ...options, prefixCache: false });
+    const diagnostics = { poisonKvCaches: true, poisonDeadActivations: true };
+    const together = await serve(randomModel(model), backend, true, { ...options, maxSequences: 16, maxBatchTokens: 24, diagnostics });
+    expect(bitsOf(together)).toEqual(bitsOf(alone));
+    const tight = await serve(randomModel(model), backend, true, { ...options, maxSequences: 16, kvCacheTokens: 192, diagnostics });
+    expect(bitsOf(tight)).toEqual(bitsOf(alone));
   });
 });
