@@ -59,7 +59,7 @@ async function scoreOurs(modelPath, windows, { contextLength, threads, isa }) {
   const source = await openGguf(modelPath);
   const backend = createCpuBackend({ threads, ...(isa === undefined ? {} : { isa }) });
   const ledger = createMemoryLedger({ [backend.device.id]: 2 ** 33 });
-  const engine = await createEngine({ source, backends: [backend], ledger, contextLength, maxScoredTokens: 64 });
+  const engine = await createEngine({ source, backends: [backend], ledger, contextLength, maxScoredTokens: 64, prefixCache: false });
   const bar = createProgressBar(backend.device.name, windows.length, "windows");
   /** @type {number[][]} */
   const scored = [];

@@ -66,6 +66,8 @@ describe.runIf(miniMind2 !== undefined)("MiniMind2-Small, converted from ONNX", 
       const capital = await chat("What is the capital of France?");
       expect(capital.text).toBe("The capital of France is Paris.");
       expect(capital.end.reason).toBe("stop");
+      const { text } = await chat("你好，请介绍一下你自己。");
+      expect(text).toMatch(/^你好！我是/);
     });
   });
 });
