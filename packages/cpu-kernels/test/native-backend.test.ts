@@ -1,8 +1,27 @@
 import { availableParallelism } from "node:os";
-import { BackendUnavailableError, DeviceFaultError, InvalidCommandError, InvalidRequestError, samplingColumns } from "@thermocline/spec";
+import {
+  type Backend,
+  BackendUnavailableError,
+  DeviceFaultError,
+  InvalidCommandError,
+  InvalidRequestError,
+  type MemoryLedger,
+  samplingColumns,
+} from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
 import { cpuTraits, createCpuBackend, supportedIsas } from "../src/index.js";
 import { allocate, bindings, floats, hasAddon, isas, ledgerFor, plain, readFloats, record, reserve } from "./native-fixture.js";
+
+/** What `sample` takes beside logits and workspace, for one row and one edit. */
+function samplingTensors(ledger: MemoryLedger, backend: Backend) {
+  return {
+    params: plain(allocate(ledger, backend, 4 * samplingColumns.length), [1, samplingColumns.length]),
+    randomState: plain(allocate(ledger, backend, 8), [1, 2], "i32"),
+    editIds: plain(allocate(ledger, backend, 4), [1, 1], "i32"),
+    editValues: plain(allocate(ledger, backend, 8), [1, 2]),
+    surpriseLimits: plain(allocate(ledger, backend, 4), [1]),
+  };
+}
 
 describe.runIf(hasAddon)("the CPU backend", () => {
   it("runs a list off the JavaScript thread and reads what it left", async () => {
@@ -90,18 +109,56 @@ describe.runIf(hasAddon)("the CPU backend", () => {
     await expect(backend.submit(list, bindings({ numTokens: 3 })).done).rejects.toThrow("workspace needs 120 bytes, it has 80");
   });
 
+  it.each(["f16", "q4_0", "q6_k"] as const)(
+    "takes the workspace of expertMatmul with %s that the traits ask for, and no byte less",
+    async (dtype) => {
+      const ledger = ledgerFor("cpu:0");
+      await using backend = createCpuBackend({ threads: 2 });
+      const [tokens, used, columns, innerSize, slots, experts] = [3, 2, 20, 256, 4, 7];
+      const shape = [slots, columns, innerSize];
+      const info = { name: "blk.0.ffn_up_exps.weight", dtype, shape, shard: 0, range: { offset: 0, byteLength: 0 } };
+      const weight = {
+        ...plain(allocate(ledger, backend, backend.traits.packedByteLength(info)), shape, dtype),
+        layout: "packed" as const,
+      };
+      const out = plain(allocate(ledger, backend, 4 * tokens * used * columns), [tokens, used, columns]);
+      const x = plain(allocate(ledger, backend, 4 * tokens * innerSize), [tokens, innerSize]);
+      const expertIds = plain(allocate(ledger, backend, 4 * tokens * used), [tokens, used], "i32");
+      const expertSlots = plain(allocate(ledger, backend, 4 * experts), [experts], "i32");
+      const needed = backend.traits.workspaceByteLength({ op: "expertMatmul", dtype, rows: tokens * used, columns: innerSize, experts });
+      const submitWith = (byteLength: number) => {
+        const workspace = plain(allocate(ledger, backend, byteLength), [byteLength], "i8");
+        const list = record(backend, (encoder) => encoder.expertMatmul(out, x, weight, { expertIds, expertSlots, workspace }));
+        return backend.submit(list, bindings()).done;
+      };
+      expect(await submitWith(needed)).toEqual({ outcome: "completed" });
+      await expect(submitWith(needed - 1)).rejects.toThrow(`workspace needs ${needed} bytes, it has ${needed - 1}`);
+    },
+  );
+
+  it("takes the workspace of sample that the traits ask for, and no byte less", async () => {
+    const ledger = ledgerFor("cpu:0");
+    await using backend = createCpuBackend({ threads: 3 });
+    const logits = plain(allocate(ledger, backend, 4 * 50), [1, 50]);
+    const args = samplingTensors(ledger, backend);
+    const needed = backend.traits.workspaceByteLength({ op: "sample", dtype: "f32", rows: 1, columns: 50 });
+    const submitWith = (byteLength: number) => {
+      const workspace = plain(allocate(ledger, backend, byteLength), [byteLength], "i8");
+      const list = record(backend, (encoder) =>
+        encoder.sample(plain(allocate(ledger, backend, 4), [1], "i32"), logits, { ...args, workspace }),
+      );
+      return backend.submit(list, bindings()).done;
+    };
+    expect(await submitWith(needed)).toEqual({ outcome: "completed" });
+    await expect(submitWith(needed - 1)).rejects.toThrow(`workspace needs ${needed} bytes, it has ${needed - 1}`);
+  });
+
   it("refuses a workspace in imported memory that does not begin at a multiple of 64 bytes", async () => {
     const ledger = ledgerFor("cpu:0");
     await using backend = createCpuBackend({ threads: 1 });
     const memory = new Uint8Array(new SharedArrayBuffer(4096));
     const logits = plain(allocate(ledger, backend, 4 * 8), [1, 8]);
-    const args = {
-      params: plain(allocate(ledger, backend, 4 * samplingColumns.length), [1, samplingColumns.length]),
-      randomState: plain(allocate(ledger, backend, 8), [1, 2], "i32"),
-      editIds: plain(allocate(ledger, backend, 4), [1, 1], "i32"),
-      editValues: plain(allocate(ledger, backend, 8), [1, 2]),
-      surpriseLimits: plain(allocate(ledger, backend, 4), [1]),
-    };
+    const args = samplingTensors(ledger, backend);
     const recordWith = (view: Uint8Array) =>
       record(backend, (encoder) => {
         const workspace = plain(backend.importHost(view, reserve(ledger, "cpu:0", view.length)), [64], "i8");
