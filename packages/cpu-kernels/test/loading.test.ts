@@ -5,6 +5,7 @@ import {
   type Backend,
   byteLengthOf,
   type DType,
+  dtypes,
   FileAccessError,
   InvalidTensorError,
   type LoadOptions,
@@ -16,6 +17,7 @@ import {
 } from "@thermocline/spec";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createCpuBackend } from "../src/index.js";
+import { dequantizeRows } from "../src/reference/index.js";
 import { allocate, bindings, hasAddon, ledgerFor, plain, randomSource, readFloats, record } from "./native-fixture.js";
 
 const fileOffset = 77;
@@ -59,7 +61,7 @@ function randomWeight({ dtype, shape, range }: TensorInfo, seed: number): Uint8A
     return bytes;
   }
   for (let index = fileOffset; index < bytes.length; index++) bytes[index] = random();
-  const blockBytes = dtype === "q8_0" ? 34 : 18;
+  const { blockBytes } = dtypes[dtype];
   for (let block = fileOffset; block < bytes.length; block += blockBytes) view.setUint16(block, 0x2000 + (random() % 0x1000), true);
   return bytes;
 }
@@ -150,6 +152,54 @@ describe.runIf(hasAddon).each(["path", "blob"] as const)("loading a weight from 
     for (const slices of [[rows], [columns], [columns, rows]]) {
       const { loaded, wanted } = await loadRows(backend, kind, info, { slices });
       expect(loaded).toEqual(wanted);
+    }
+  });
+
+  it.each([
+    // Matrices of whole groups; of a row more, so that each is padded; larger than a piece of either kind.
+    ["q8_0", [3, 32, 64]],
+    ["iq4_xs", [4, 17, 256]],
+    ["f32", [5, 601, 1024]],
+  ] as const)("packs each matrix of a list by itself: %s [%s]", async (dtype, shape) => {
+    await using backend = createCpuBackend({ threads: 2 });
+    const info = tensorInfo(dtype, shape);
+    const bytes = randomWeight(info, 9);
+    const path = join(directory, "experts.gguf");
+    writeFileSync(path, bytes);
+    const source = sourceOf(kind === "path" ? { kind, path } : { kind: "blob", blob: new Blob([]) }, bytes);
+    const [, numRows, numColumns] = shape;
+    const values = new Float32Array(numElements(shape));
+    dequantizeRows(dtype, bytes.subarray(fileOffset), values);
+    const ledger = ledgerFor("cpu:0");
+    const wholeExperts: TensorSlice = { axis: 0, ranges: [[0, 1], [2, 1]] }; // biome-ignore format: pairs
+    const partOfRows: TensorSlice = { axis: 1, ranges: [[1, 3], [6, 11]] }; // biome-ignore format: pairs
+    for (const slices of [[], [wholeExperts], [wholeExperts, partOfRows]] as const) {
+      const experts = slices.length > 0 ? [0, 2] : Array.from({ length: shape[0] }, (_, expert) => expert);
+      const rows = slices.length > 1 ? [1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16] : Array.from({ length: numRows }, (_, row) => row);
+      const byteLength = backend.traits.packedByteLength(info, slices);
+      const buffer = allocate(ledger, backend, byteLength);
+      await backend.load(
+        source,
+        info,
+        { buffer, byteOffset: 0, dtype, layout: "packed", shape: [experts.length, rows.length, numColumns] },
+        { slices },
+      );
+      for (const [slot, expert] of experts.entries()) {
+        const matrix: Tensor = {
+          buffer,
+          byteOffset: (byteLength / experts.length) * slot,
+          dtype,
+          layout: "packed",
+          shape: [rows.length, numColumns],
+        };
+        const wanted = rows.map((row) => values.subarray((expert * numRows + row) * numColumns, (expert * numRows + row + 1) * numColumns));
+        expect(
+          Buffer.compare(
+            Buffer.from((await rowsOf(backend, matrix, ledger)).buffer),
+            Buffer.concat(wanted.map((row) => new Uint8Array(row.buffer, row.byteOffset, row.byteLength))),
+          ),
+        ).toBe(0);
+      }
     }
   });
 

@@ -215,6 +215,16 @@ THERMOCLINE_INLINE I32x16 dot_bytes(I32x16 sum, Bytes bytes, const int8_t* x) {
   return {_mm256_add_epi32(sum.lo, _mm256_madd_epi16(lo, ones)), _mm256_add_epi32(sum.hi, _mm256_madd_epi16(hi, ones))};
 }
 
+THERMOCLINE_INLINE void store_five_bit_codes(uint8_t* codes, const uint8_t* nibbles, uint32_t fifth_bits) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(nibbles));
+  const __m256i both = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(bytes, 4), bytes), _mm256_set1_epi8(15));
+  // The byte of bits that each code needs, then its own bit.
+  const __m256i places = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+  const __m256i own = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201u));
+  const __m256i bits = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int32_t>(fifth_bits)), places), own);
+  const __m256i upper = _mm256_and_si256(_mm256_cmpeq_epi8(bits, own), _mm256_set1_epi8(16));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes), _mm256_or_si256(both, upper));
+}
 THERMOCLINE_INLINE void store_table_values(uint8_t* low, uint8_t* high, const int8_t (&table)[16], const uint8_t* nibbles) {
   const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(nibbles));

@@ -143,6 +143,12 @@ THERMOCLINE_INLINE I32x16 dot_bytes(I32x16 sum, Bytes bytes, const int8_t* x) {
   return {_mm512_dpbusd_epi32(sum.v, bytes.v, splat_4_bytes(x))};
 }
 
+THERMOCLINE_INLINE void store_five_bit_codes(uint8_t* codes, const uint8_t* nibbles, uint32_t fifth_bits) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(nibbles));
+  const __m256i both = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(bytes, 4), bytes), _mm256_set1_epi8(15));
+  const __m256i upper = _mm256_maskz_set1_epi8(fifth_bits, 16);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes), _mm256_or_si256(both, upper));
+}
 THERMOCLINE_INLINE void store_table_values(uint8_t* low, uint8_t* high, const int8_t (&table)[16], const uint8_t* nibbles) {
   const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(nibbles));

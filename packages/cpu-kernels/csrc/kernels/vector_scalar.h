@@ -216,6 +216,13 @@ constexpr int32_t byte_offset = 0;
 THERMOCLINE_INLINE Bytes offset_bytes(Bytes x) { return x; }
 THERMOCLINE_INLINE I32x16 dot_bytes(I32x16 sum, Bytes bytes, const int8_t* x) { return add_products<int8_t>(sum, bytes, x); }
 
+// 32 codes: the low nibbles of 16 bytes, then the high ones; bit i of `fifth_bits` becomes bit 4 of code i.
+THERMOCLINE_INLINE void store_five_bit_codes(uint8_t* codes, const uint8_t* nibbles, uint32_t fifth_bits) {
+  for (int i = 0; i < 16; i++) {
+    codes[i] = static_cast<uint8_t>((nibbles[i] & 15) | (fifth_bits >> i & 1) << 4);
+    codes[i + 16] = static_cast<uint8_t>(nibbles[i] >> 4 | (fifth_bits >> (i + 16) & 1) << 4);
+  }
+}
 // What the low nibbles of 16 bytes name in a table goes to `low`, what the high ones name to `high`, 16 bytes each.
 THERMOCLINE_INLINE void store_table_values(uint8_t* low, uint8_t* high, const int8_t (&table)[16], const uint8_t* nibbles) {
   for (int i = 0; i < 16; i++) {
