@@ -34,7 +34,8 @@ export interface EngineOptions {
   readonly maxSequences?: number;
   /** Tokens in one step: the prefill chunk. Default 256. */
   readonly maxBatchTokens?: number;
-  /** Tokens that the KV cache holds over all sequences, in layers that see all of the context; default: `contextLength` for each of `maxSequences`. */
+  /** Tokens that the KV cache holds over all sequences, in layers that see all of the context; default: `contextLength` for each of
+   *  `maxSequences`. */
   readonly kvCacheTokens?: number;
   /** Storage of keys and of values: one of the device's `kvDTypes`; default: its first. */
   readonly keyCacheDType?: DType;

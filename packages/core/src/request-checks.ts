@@ -99,6 +99,8 @@ export function checkScoring({ tokenIds, firstPosition = 0 }: ScoreRequest, limi
   const { contextLength, maxScoredTokens } = limits;
   if (maxScoredTokens === 0)
     refuse("maxScoredTokens", undefined, "was not given, so there is no memory for logits", "make the engine with maxScoredTokens");
+  if (!Array.isArray(tokenIds) && !ArrayBuffer.isView(tokenIds))
+    refuse("tokenIds", typeof tokenIds, `are no token ids but ${typeof tokenIds}`, "give a list of token ids");
   const { length } = tokenIds;
   const lengths = `has ${length} tokens, the context holds ${contextLength}`;
   if (!(length >= 1)) refuse("tokenIds", length, "is empty", "give at least one token");

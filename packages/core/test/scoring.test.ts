@@ -191,6 +191,7 @@ describe("scoring", () => {
 
   it.each<[string, ScoreRequest]>([
     ["tokenIds", { tokenIds: [] }],
+    ["tokenIds", { tokenIds: "text" as never }],
     ["tokenIds", { tokenIds: randomPrompt(129, 1) }],
     ["tokenIds", { tokenIds: [1, 4096] }],
     ["firstPosition", { tokenIds: [1, 2], firstPosition: 2 }],

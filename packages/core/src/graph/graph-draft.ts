@@ -180,7 +180,8 @@ export class GraphDraft {
     return this.#hostTensor(device, stepRegion(name), dtype, shape);
   }
 
-  /** @throws InvalidRequestError where the device has no caches of the dtype that was asked for, or a head is no whole number of its blocks. */
+  /** @throws InvalidRequestError where the device has no caches of the dtype that was asked for, or heads are no whole number of its
+   *  blocks. */
   kvCache(device: DeviceId, layer: number, numKvHeads: number, headDimK: number, headDimV: number): LayerKvCache {
     const { kvGroups, blockSize } = this.limits;
     const group = kvGroups.findIndex(({ layers }) => layers.includes(layer));

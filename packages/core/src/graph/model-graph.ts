@@ -21,7 +21,8 @@ import { HostLayout } from "./host-memory.js";
 import type { StepLimits } from "./step-limits.js";
 import { addStepRegions } from "./step-tensors.js";
 
-/** What a step gives: sampled tokens, or the vectors of a model that embeds texts; tokens with log-probabilities; logits of as many rows as are scored, and no token. */
+/** What a step gives: sampled tokens, or the vectors of a model that embeds texts; tokens with log-probabilities; logits of as many rows as
+ *  are scored, and no token. */
 export type GraphVariant = "plain" | "logprobs" | "logits";
 
 export interface DraftedDevice {

@@ -59,7 +59,8 @@ export class BlockPool {
     return block;
   }
 
-  /** Names what a block holds, so that `share` finds it, also after its last holder has gone. Where another holds the same, that one stays. */
+  /** Names what a block holds, so that `share` finds it, also after its last holder has gone. Where another block holds the same, that one
+   *  stays the one to be found. */
   keep(block: number, key: string): void {
     assert(this.#holders[block]! > 0, `block ${block} is not in use`);
     if (this.#blockOfKey.has(key)) return;

@@ -11,7 +11,8 @@ export interface HeadOptions {
   readonly variant: GraphVariant;
 }
 
-/** x [numTokens, hiddenSize] → sampledTokenIds [numOutputRows], or logits [numOutputRows, vocabSize]; only the rows in `outputRows` reach the projection. */
+/** x [numTokens, hiddenSize] → sampledTokenIds [numOutputRows], or logits [numOutputRows, vocabSize]. Only the rows in `outputRows` reach the
+ *  projection. */
 export function draftHead(graph: GraphDraft, config: ModelConfig, residual: Tensor, options: HeadOptions): void {
   const device = graph.deviceOf(headUnit);
   const { hiddenSize, vocabSize, logitSoftcap } = config;

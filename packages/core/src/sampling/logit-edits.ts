@@ -1,4 +1,4 @@
-/** The changes of one row's logits that precede sampling, gathered from all rules: one entry a token, l → l / penalty or l · penalty, + bias. */
+/** The changes of one row's logits that precede sampling, gathered from all rules: one entry a token, its penalty and its bias. */
 
 interface LogitEdit {
   penalty: number;

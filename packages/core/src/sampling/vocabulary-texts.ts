@@ -9,10 +9,16 @@ export class VocabularyTexts {
   constructor(private readonly tokenizer: Tokenizer | undefined) {}
 
   get endOfGenerationIds(): readonly number[] {
-    this.#endOfGenerationIds ??= Array.from({ length: this.tokenizer?.vocabSize ?? 0 }, (_, tokenId) => tokenId).filter((tokenId) =>
-      this.tokenizer!.isEndOfGeneration(tokenId),
-    );
+    this.#endOfGenerationIds ??= this.#findEndOfGenerationIds();
     return this.#endOfGenerationIds;
+  }
+
+  #findEndOfGenerationIds(): readonly number[] {
+    const found: number[] = [];
+    for (let tokenId = 0; tokenId < (this.tokenizer?.vocabSize ?? 0); tokenId++) {
+      if (this.tokenizer!.isEndOfGeneration(tokenId)) found.push(tokenId);
+    }
+    return found;
   }
 
   /** Whether the text of a token holds one of `breakers`. */
