@@ -25,11 +25,14 @@ describe("thermocline", () => {
     expect(await thermocline(["--version"])).toEqual({ exitCode: 0, stdout: `${version}\n`, stderr: "" });
   });
 
-  it.each(["run", "chat", "inspect", "tokenize", "eval", "logprobs"])("shows an example of %s in its help", async (command) => {
-    const { exitCode, stdout } = await thermocline([command, "--help"]);
-    expect(exitCode).toBe(0);
-    expect(stdout).toMatch(new RegExp(`Example:\n.*thermocline ${command} model.gguf`));
-  });
+  it.each(["run", "chat", "inspect", "tokenize", "embed", "eval", "bench", "logprobs"])(
+    "shows an example of %s in its help",
+    async (command) => {
+      const { exitCode, stdout } = await thermocline([command, "--help"]);
+      expect(exitCode).toBe(0);
+      expect(stdout).toMatch(new RegExp(`Example:\n.*thermocline ${command} model.gguf`));
+    },
+  );
 });
 
 describe("run", () => {

@@ -154,6 +154,20 @@ const cases: readonly [what: string, args: () => readonly string[], code: string
     "invalid-request",
     /--kl-against: has a vocabulary of 259 tokens, the model one of 32000;/,
   ],
+  ["nothing to embed", () => ["embed", embeddedModel], "invalid-request", /text: was not given/],
+  [
+    "texts in two places",
+    () => ["embed", embeddedModel, "a", "--file", file("texts.txt", "a\n")],
+    "invalid-request",
+    /--file: was given beside texts/,
+  ],
+  [
+    "an empty line to embed",
+    () => ["embed", embeddedModel, "--file", file("gap.txt", "a\n\nb\n")],
+    "invalid-request",
+    /text: number 2 is empty/,
+  ],
+  ["to embed with a model that generates", () => ["embed", embeddedModel, "a"], "unsupported-model", /architecture llama/],
   [
     "more steps than the context holds",
     () => ["logprobs", embeddedModel, "--backend", "reference"],

@@ -1,5 +1,7 @@
 /** The commands, and the parsing of arguments. Actions import what they run. */
 import { Command, CommanderError } from "commander";
+import { addBench } from "./declarations/benchmark.js";
+import { addEmbed } from "./declarations/embedding.js";
 import { addEval } from "./declarations/evaluation.js";
 import { addChat, addLogprobs, addRun } from "./declarations/generation.js";
 import { addInspect, addTokenize } from "./declarations/inspection.js";
@@ -11,7 +13,7 @@ export function createProgram(): Command {
   const program = new Command("thermocline").description(packageDescription).version(packageVersion);
   // Commands inherit this: what is wrong is thrown, and said where all errors are said.
   program.exitOverride().configureOutput({ outputError: () => {} });
-  const additions = [addRun, addChat, addInspect, addTokenize, addEval, addLogprobs];
+  const additions = [addRun, addChat, addInspect, addTokenize, addEmbed, addEval, addBench, addLogprobs];
   for (const add of additions) add(program);
   return program;
 }

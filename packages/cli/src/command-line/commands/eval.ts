@@ -34,7 +34,8 @@ export async function evaluate(path: string, options: EvalOptions): Promise<void
     const ledger = createMemoryLedger();
     const batchTokens = options.batchTokens ?? defaultBatchTokens;
     const opening = { ledger, contextLength, maxScoredTokens: Math.min(batchTokens, contextLength), prefixCache: false };
-    const measure = (model: OpenedModel, base?: OpenedModel) => measureText(model, base, tokenIds, contextLength, options, signal);
+    const measure = (model: OpenedModel, base?: OpenedModel) =>
+      measureText({ path, model }, base && { path: options.klAgainst!, model: base }, tokenIds, contextLength, options, signal);
     await withModel(
       path,
       options,
@@ -90,14 +91,20 @@ async function readTokens(
   return tokenIds.slice(0, tokens ?? (chunks === undefined ? undefined : neededTokens));
 }
 
+interface MeasuredModel {
+  readonly path: string;
+  readonly model: OpenedModel;
+}
+
 async function measureText(
-  model: OpenedModel,
-  base: OpenedModel | undefined,
+  measuredModel: MeasuredModel,
+  baseModel: MeasuredModel | undefined,
   tokenIds: readonly number[],
   contextLength: number,
   options: EvalOptions,
   signal: AbortSignal,
 ): Promise<void> {
+  const { model } = measuredModel;
   const evaluation = new Evaluation();
   const windowCount = Math.floor(tokenIds.length / contextLength);
   const bar = process.stderr.isTTY && !options.json ? createProgressBar(process.stderr, "scoring") : undefined;
@@ -105,7 +112,7 @@ async function measureText(
   const elapsedMs = () => performance.now() - startedAtMs;
   let windows = 0;
   for (const window of cutWindows(tokenIds, contextLength, vocabularyOf(model.source))) {
-    await scoreWindow(window, model, base, evaluation, signal);
+    await scoreWindow(window, model, baseModel?.model, evaluation, signal);
     if (signal.aborted) break;
     windows++;
     bar?.update(windows / windowCount, runningText(evaluation, windows, windowCount, elapsedMs()));
@@ -115,14 +122,14 @@ async function measureText(
   const measured = { contextLength, windows, windowCount, elapsedMs: elapsedMs(), isComplete: windows === windowCount };
   const result = evaluation.result();
   if (options.json) {
-    const identify = ({ name, identity }: OpenedModel) => ({ name, identity });
+    const identify = ({ path, model: { name, identity } }: MeasuredModel) => ({ name, identity, file: path });
     const { against, ...figures } = result;
-    const compared = against && base && { against: { model: identify(base), ...against } };
-    await writeOutput(`${jsonLine({ model: identify(model), text: options.text, ...measured, ...figures, ...compared })}\n`);
+    const compared = against && baseModel && { against: { model: identify(baseModel), ...against } };
+    await writeOutput(`${jsonLine({ model: identify(measuredModel), text: options.text, ...measured, ...figures, ...compared })}\n`);
     return;
   }
   if (!measured.isComplete) writeNotice(`interrupted after ${windows} of ${windowCount} windows`);
-  await writeOutput(`${formatResult(model, base, result, measured)}\n`);
+  await writeOutput(`${formatResult(measuredModel, baseModel, result, measured)}\n`);
 }
 
 function runningText({ perplexity }: Evaluation, windows: number, windowCount: number, elapsedMs: number): string {
@@ -133,17 +140,18 @@ function runningText({ perplexity }: Evaluation, windows: number, windowCount: n
 }
 
 function formatResult(
-  model: OpenedModel,
-  base: OpenedModel | undefined,
+  model: MeasuredModel,
+  base: MeasuredModel | undefined,
   { scoredTokens, perplexity, against }: EvaluationResult,
   { contextLength, windows, elapsedMs }: { readonly contextLength: number; readonly windows: number; readonly elapsedMs: number },
 ): string {
   const figure = ({ value, standardError }: { readonly value: number; readonly standardError: number }, digits: number) =>
     `${value.toFixed(digits)} ± ${standardError.toFixed(digits)}`;
+  const shown = ({ path, model: { name } }: MeasuredModel) => `${name}, ${path}`;
   const percent = (share: number) => `${(share * 100).toFixed(2)} %`;
   const positions = scoredPositions(contextLength);
   const rows = [
-    ["model", model.name],
+    ["model", shown(model)],
     [
       "scored",
       `${scoredTokens} tokens, ${positions} of each ${contextLength} in ${windows} windows, in ${(elapsedMs / 1000).toFixed(1)} s`,
@@ -153,7 +161,7 @@ function formatResult(
   if (against !== undefined && base !== undefined) {
     const { divergence, sameTopToken } = against;
     rows.push(
-      ["against", base.name],
+      ["against", shown(base)],
       ["its perplexity", figure(against.perplexity, 4)],
       ["perplexity ratio", figure(against.perplexityRatio, 6)],
       ["KL divergence", `${figure(divergence, 6)} nats`],
