@@ -69,6 +69,14 @@ describe("the list of edits", () => {
     expect(Number.isFinite(bias)).toBe(true);
   });
 
+  it("keeps penalties positive and finite", () => {
+    for (const repetitionPenalty of [1e-300, 1e300]) {
+      const [[, penalty]] = editsOf([penaltiesOf({ repetitionPenalty })], [3]) as [Edit];
+      expect(penalty).toBeGreaterThan(0);
+      expect(Number.isFinite(penalty)).toBe(true);
+    }
+  });
+
   it("may fill its whole room, without an end", () => {
     const biases = new Map(Array.from({ length: 4 }, (_, id) => [id, 1]));
     expect(editsOf([new LogitBias(biases)], [], 0, 4).length).toBe(4);

@@ -6,6 +6,8 @@ interface LogitEdit {
 }
 
 const largestFloat32 = (2 - 2 ** -23) * 2 ** 127;
+/** Smaller ones lose bits, and then become 0, which is no penalty. */
+const smallestPenalty = 2 ** -126;
 
 export class LogitEdits {
   readonly #edits = new Map<number, LogitEdit>();
@@ -49,7 +51,7 @@ export class LogitEdits {
     let index = 0;
     for (const [tokenId, { penalty, bias }] of this.#edits) {
       ids[index] = tokenId;
-      values[2 * index] = Math.min(penalty, largestFloat32);
+      values[2 * index] = Math.max(smallestPenalty, Math.min(penalty, largestFloat32));
       // Finite sums stay finite: a sum of biases forbids or forces nothing that no rule forbids.
       values[2 * index + 1] = bias === Number.NEGATIVE_INFINITY ? bias : Math.max(-largestFloat32, Math.min(bias, largestFloat32));
       index++;
