@@ -23,7 +23,8 @@ const dtypesWithSubBlocksOf16: readonly DType[] = ["q2_k", "q3_k", "q6_k", "iq1_
 /** Types that matmuls and embeddings read: every one that holds weights. */
 const isWeightDType = (dtype: DType) => !numberDTypes.includes(dtype);
 
-/** Bytes of activations [rows, columns] as a product with a weight of `dtype` quantises them: in blocks of 32 values, a float scale and 4 bytes for each sub-block. */
+/** Bytes of activations [rows, columns] as a product with a weight of `dtype` quantises them: 32 values, a float scale and 4 bytes for each
+ *  sub-block. */
 function activationBytes(dtype: DType, rows: number, columns: number): number {
   if (floatDTypes.includes(dtype)) return 0;
   const blockBytes = 32 + 4 + 4 * (dtypesWithSubBlocksOf16.includes(dtype) ? 2 : 1);
@@ -66,7 +67,8 @@ function packedByteLength(info: TensorInfo, slices?: readonly TensorSlice[]): nu
 
 /**
  * Traits of a CPU backend with this many threads; only the workspace of `sample` depends on them.
- * `packedByteLength` throws InvalidTensorError where a row or a slice is no whole number of quantisation blocks, or a slice leaves the tensor.
+ * `packedByteLength` throws InvalidTensorError where a row or a slice is no whole number of quantisation blocks, or a slice leaves the
+ * tensor.
  */
 export function createCpuTraits({ threads }: { readonly threads: number }): BackendTraits {
   return {

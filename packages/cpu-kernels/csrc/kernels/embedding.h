@@ -67,7 +67,8 @@ inline void embed_blocks(float* out, const PanelFormat& format, const TensorView
   const StorageBlock unit = storage_block(table.dtype);
   const int64_t blocks = table.shape[1] / unit.elements;
   const bool packed = table.layout == Layout::packed;
-  const int64_t first = packed ? row / rows_per_group * rows_per_group * blocks + row % rows_per_group : row * (table.row_stride / unit.elements);
+  const int64_t first = packed ? row / rows_per_group * rows_per_group * blocks + row % rows_per_group
+                               : row * (table.row_stride / unit.elements);
   const int64_t step = packed ? rows_per_group : 1;
   for (int64_t b = 0; b < blocks; b++) format.dequantize_block(out + b * unit.elements, table.data + (first + b * step) * unit.bytes);
 }
@@ -80,7 +81,8 @@ template <typename W>
 inline void embed_floats(float* out, const TensorView& table, int64_t row) {
   const int64_t n = table.shape[1];
   const bool packed = table.layout == Layout::packed;
-  const W* values = reinterpret_cast<const W*>(table.data) + (packed ? row / rows_per_group * rows_per_group * n + row % rows_per_group : row * table.row_stride);
+  const int64_t first = packed ? row / rows_per_group * rows_per_group * n + row % rows_per_group : row * table.row_stride;
+  const W* values = reinterpret_cast<const W*>(table.data) + first;
   const int64_t step = packed ? rows_per_group : 1;
   for (int64_t i = 0; i < n; i++) out[i] = float_value(values[i * step]);
 }

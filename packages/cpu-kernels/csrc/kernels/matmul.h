@@ -19,7 +19,8 @@ inline Status multiply(const ProductList& list, std::byte* workspace, const Para
     default: break;
   }
   const PanelFormat format = panel_format(list.dtype);
-  if (format.unpack_panel == nullptr) return {"a weight of a dtype that this backend does not multiply", static_cast<int64_t>(list.dtype), 0};
+  if (format.unpack_panel == nullptr)
+    return {"a weight of a dtype that this backend does not multiply", static_cast<int64_t>(list.dtype), 0};
   multiply_panels(list, format, workspace, parallel);
   return {};
 }
@@ -37,8 +38,10 @@ inline Status matmul(const TensorView& out, const TensorView& x, const TensorVie
   const Status status = check_workspace(workspace, matmul_workspace_bytes(weight.dtype, x.shape[0], x.shape[1]));
   if (status.problem != nullptr) return status;
   const Product product{weight.data, 0, x.shape[0]};
-  const RowMap rows{reinterpret_cast<const float*>(x.data), x.row_stride, 0, reinterpret_cast<float*>(out.data), out.row_stride, 0, 1, nullptr};
-  return multiply({&product, 1, weight.dtype, out.shape[1], x.shape[1], reinterpret_cast<const float*>(bias.data), rows}, workspace.data, parallel);
+  const RowMap rows{reinterpret_cast<const float*>(x.data), x.row_stride, 0, reinterpret_cast<float*>(out.data), out.row_stride, 0, 1,
+                    nullptr};
+  const float* bias_values = reinterpret_cast<const float*>(bias.data);
+  return multiply({&product, 1, weight.dtype, out.shape[1], x.shape[1], bias_values, rows}, workspace.data, parallel);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// A panel: 16 rows and up to 256 columns of a weight whose packed layout keeps the file's blocks, unpacked to what the dot instruction takes.
+// A panel: 16 rows and up to 256 columns of a weight whose packed layout keeps the file's blocks, unpacked to what the dot instruction
+// takes.
 #pragma once
 #include "formats/blocks_of_32.h"
 #include "formats/codebook_blocks.h"
@@ -47,7 +48,8 @@ void unpack_panel(Panel& panel, const std::byte* blocks, int64_t columns) {
   if (columns % 64 != 0) {
     for (int row = 0; row < rows_per_group; row++) memset(rows + row * panel_columns + columns, 0, 32);
   }
-  for (int64_t column = 0; column < columns; column += 64) interleave_rows(panel.codes + column * rows_per_group, rows + column, panel_columns);
+  for (int64_t column = 0; column < columns; column += 64)
+    interleave_rows(panel.codes + column * rows_per_group, rows + column, panel_columns);
 }
 
 // The values of one block of a row: the order of operations of format.h.
@@ -77,7 +79,8 @@ struct PanelFormat {
 template <typename Format>
 constexpr PanelFormat describe() {
   static_assert(packing_of(Format::dtype) == Packing::whole_blocks && sub_block_columns(Format::dtype) == Format::sub_block_columns);
-  return {unpack_panel<Format>, dequantize_block<Format>, Format::sub_block_columns, Format::has_minima, Format::is_signed, Format::zero_point};
+  return {unpack_panel<Format>, dequantize_block<Format>, Format::sub_block_columns,
+          Format::has_minima,   Format::is_signed,        Format::zero_point};
 }
 
 // nullptr as `unpack_panel`: the dtype is not unpacked in panels.

@@ -1,8 +1,8 @@
 // Products with weights that are unpacked a panel at a time, once for up to 128 positions.
 //
 // Order of operations, the same for every tile, range and thread: the products of a sub-block of 16 or 32 columns are summed as integers,
-// exactly; sub-blocks follow one another as sum = fma(float(integers), weight scale · activation scale, sum), each followed, where the format
-// has minima, by sum = fma(minimum, activation scale · float(Σ activations), sum). No sum crosses lanes.
+// exactly; sub-blocks follow one another as sum = fma(float(integers), weight scale · activation scale, sum), each followed, where the
+// format has minima, by sum = fma(minimum, activation scale · float(Σ activations), sum). No sum crosses lanes.
 #pragma once
 #include "panel.h"
 #include "quantize.h"
@@ -67,8 +67,8 @@ inline void multiply_panel(const Panel& panel, const typename Kind::Block* x, in
 
 // The panels of one group of rows, one after the other, times positions [first, last), at most `panel_positions` from the start of a tile.
 template <typename Kind>
-inline void multiply_group(const ProductList& list, UnpackPanel unpack, const std::byte* weight, const typename Kind::Block* blocks, int64_t group,
-                           int64_t first, int64_t last) {
+inline void multiply_group(const ProductList& list, UnpackPanel unpack, const std::byte* weight, const typename Kind::Block* blocks,
+                           int64_t group, int64_t first, int64_t last) {
   Panel panel;
   alignas(64) float sums[panel_positions * rows_per_group];
   memset(sums, 0, sizeof(float) * static_cast<size_t>((last - first) * rows_per_group));
@@ -88,7 +88,8 @@ inline void multiply_group(const ProductList& list, UnpackPanel unpack, const st
       position += width;
     }
   }
-  for (int64_t position = first; position < last; position++) list.store_sums(load(sums + (position - first) * rows_per_group), group, position);
+  for (int64_t position = first; position < last; position++)
+    list.store_sums(load(sums + (position - first) * rows_per_group), group, position);
 }
 
 template <typename Kind>
@@ -97,11 +98,12 @@ void multiply_panels_of_kind(const ProductList& list, const PanelFormat& format,
   typename Kind::Block* blocks = reinterpret_cast<typename Kind::Block*>(workspace);
   quantize_activations(blocks, list, Kind::is_signed ? byte_offset : format.zero_point, parallel);
   const int64_t group_bytes = list.group_bytes();
-  for_each_piece(list, parallel, [&](const Product& product, int64_t first_group, int64_t last_group) {
+  for_each_range_of_groups(list, parallel, [&](const Product& product, int64_t first_group, int64_t last_group) {
     const int64_t end = product.first + product.count;
     for (int64_t first = product.first; first < end; first += panel_positions) {
+      const int64_t last = minimum(end, first + panel_positions);
       for (int64_t group = first_group; group < last_group; group++)
-        multiply_group<Kind>(list, format.unpack_panel, product.weight + group * group_bytes, blocks, group, first, minimum(end, first + panel_positions));
+        multiply_group<Kind>(list, format.unpack_panel, product.weight + group * group_bytes, blocks, group, first, last);
     }
   });
 }

@@ -65,7 +65,7 @@ inline int64_t tile_width(int64_t remaining, int64_t widest) {
 // body(product, first_group, last_group) over all groups of all products, on all threads, in pieces whose weights stay in the second-level
 // cache while a product's positions pass by.
 template <typename Body>
-inline void for_each_piece(const ProductList& list, const Parallel& parallel, const Body& body) {
+inline void for_each_range_of_groups(const ProductList& list, const Parallel& parallel, const Body& body) {
   constexpr int64_t cache_bytes = 256 * 1024;
   const int64_t num_groups = list.num_groups();
   bool single = true;
@@ -88,7 +88,7 @@ inline void for_each_piece(const ProductList& list, const Parallel& parallel, co
 // multiply.tile<T>(product, group, position) for each tile of positions, and within it for each group.
 template <int widest, typename Multiply>
 inline void for_each_tile(const ProductList& list, const Parallel& parallel, const Multiply& multiply) {
-  for_each_piece(list, parallel, [&](const Product& product, int64_t first_group, int64_t last_group) {
+  for_each_range_of_groups(list, parallel, [&](const Product& product, int64_t first_group, int64_t last_group) {
     const int64_t end = product.first + product.count;
     for (int64_t position = product.first; position < end;) {
       const int64_t width = tile_width(end - position, widest);

@@ -17,7 +17,8 @@ struct QuantizedBlock {
   float scale;
   Sum sums[num_sums];
 };
-static_assert(sizeof(QuantizedBlock<int32_t, 1>) == quantized_block_bytes(32) && sizeof(QuantizedBlock<float, 2>) == quantized_block_bytes(16));
+static_assert(sizeof(QuantizedBlock<int32_t, 1>) == quantized_block_bytes(32));
+static_assert(sizeof(QuantizedBlock<float, 2>) == quantized_block_bytes(16));
 
 THERMOCLINE_INLINE void set_sum(int32_t& sum, int32_t total, int32_t offset, float) { sum = -offset * total; }
 THERMOCLINE_INLINE void set_sum(float& sum, int32_t total, int32_t, float scale) { sum = scale * static_cast<float>(total); }

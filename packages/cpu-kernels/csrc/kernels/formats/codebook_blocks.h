@@ -117,7 +117,8 @@ inline uint64_t shift_point(uint64_t point, bool negative) {
 }
 inline float odd_scale(float d, uint32_t s) { return d * static_cast<float>(2 * s + 1) * 0.125f; }
 
-// d, 32 low bytes of 11-bit point indices, then for each 32 a word: four 3-bit upper parts, a 3-bit s, the shift's sign; scale = d · (2s + 1)
+// d, 32 low bytes of 11-bit point indices, then for each 32 a word: four 3-bit upper parts, a 3-bit s, the shift's sign;
+// scale = d · (2s + 1)
 struct IQ1_S {
   static constexpr DType dtype = DType::iq1_s;
   static constexpr int columns = 256, sub_block_columns = 32;

@@ -9,8 +9,8 @@
 //   static void unpack(const uint8_t* block, uint8_t* codes, float* scales, float* minima);
 //
 // `unpack` turns one block of one row into a code for each element and a scale (and minimum) for each sub-block: the element is
-// scale · (code - zero_point) + minimum, rounded as f32 rounds after the product and after the sum, bit for bit what ggml's formula gives. The product
-// of scale and code is exact but in q6_k, and so a product and a sum round once.
+// scale · (code - zero_point) + minimum in f32, bit for bit what ggml's formula gives. Products are exact, but for q6_k, which has no
+// minima: an element is rounded once.
 #pragma once
 #include <stdint.h>
 #include <string.h>

@@ -5,7 +5,8 @@
 namespace thermocline::THERMOCLINE_ISA {
 namespace {
 
-// A byte holds five base-3 digits as a fraction of 256, most significant first: the digit at `place` is the upper part of 3 · (byte · 3^place mod 256).
+// A byte holds five base-3 digits as a fraction of 256, most significant first: the digit at `place` is the upper part of
+// 3 · (byte · 3^place mod 256).
 inline void unpack_digits(const uint8_t* __restrict bytes, int count, int places, uint8_t* __restrict codes) {
   constexpr uint8_t powers_of_3[5] = {1, 3, 9, 27, 81};
   for (int place = 0; place < places; place++) {
