@@ -4,8 +4,8 @@
  *   node bench/perplexity.mjs [--model FILE] [--text FILE] [--tokens 20000] [--context 512] [--threads 2] [--isa NAME] [--json]
  *
  * Windows as llama.cpp's own tool cuts them: the text is tokenised once with BOS, cut into windows of `--context` tokens, each begins with BOS
- * in place of its first token, and the second half of a window is scored. The peer's figures are kept in the cache folder, window by window,
- * so that a run that was broken off goes on. Exits with 1 where the two differ by more than 0.5 %.
+ * in place of its first token, and the second half of a window is scored. Figures are kept in the cache folder, window by window, those of
+ * this engine for as long as its build stays the same, so that a run that was broken off goes on. Exits with 1 where the two differ by more than 0.5 %.
  */
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
@@ -19,7 +19,7 @@ import { createMemoryLedger, InvalidRequestError } from "@thermocline/spec";
 import { cacheFolder } from "./cache-folder.mjs";
 import { runAsCommand } from "./command-line.mjs";
 import { fetchModel } from "./fetch-models.mjs";
-import { machineConditions } from "./machine.mjs";
+import { buildIdentity, machineConditions } from "./machine.mjs";
 import { openPeerSession } from "./peer-session.mjs";
 import { createProgressBar } from "./progress-bar.mjs";
 
@@ -50,29 +50,49 @@ export function perplexityOf(logprobs) {
 }
 
 /**
- * Log-probabilities of the tokens after `firstPosition`, by window.
+ * Log-probabilities of the tokens after `firstPosition`, by window: from the cache folder as far as it has them, and kept there.
+ * @param {string} engine Who scores.
+ * @param {readonly string[]} key What else the figures depend on, beside the windows.
+ * @param {readonly Window[]} windows
+ * @param {(window: Window) => Promise<readonly number[]>} score
+ */
+async function scoreWindows(engine, key, windows, score) {
+  const hash = createHash("sha256").update(JSON.stringify([engine, ...key, windows]));
+  const file = path.join(cacheFolder(), `perplexity-${hash.digest("hex").slice(0, 16)}.json`);
+  /** @type {(readonly number[])[]} */
+  const scored = existsSync(file) ? JSON.parse(await readFile(file, "utf8")) : [];
+  const bar = createProgressBar(engine, windows.length, "windows");
+  for (const window of windows.slice(scored.length)) {
+    scored.push(await score(window));
+    await writeFile(`${file}.partial`, JSON.stringify(scored));
+    await rename(`${file}.partial`, file);
+    bar.advance(scored.length);
+  }
+  bar.end();
+  return { engine, logprobs: scored };
+}
+
+/**
  * @param {string} modelPath
+ * @param {string} identity Of the model.
  * @param {readonly Window[]} windows
  * @param {{ readonly contextLength: number, readonly threads: number, readonly isa: ReturnType<typeof import("@thermocline/cpu-kernels").supportedIsas>[number] | undefined }} options
  */
-async function scoreOurs(modelPath, windows, { contextLength, threads, isa }) {
+async function scoreOurs(modelPath, identity, windows, { contextLength, threads, isa }) {
   const source = await openGguf(modelPath);
   const backend = createCpuBackend({ threads, ...(isa === undefined ? {} : { isa }) });
   const ledger = createMemoryLedger({ [backend.device.id]: 2 ** 33 });
   const engine = await createEngine({ source, backends: [backend], ledger, contextLength, maxScoredTokens: 64, prefixCache: false });
-  const bar = createProgressBar(backend.device.name, windows.length, "windows");
-  /** @type {number[][]} */
-  const scored = [];
-  for (const { tokenIds, firstPosition } of windows) {
+  // Threads change no bit.
+  const name = backend.device.name.replace(/, \d+ threads?/, "");
+  const scored = await scoreWindows(name, [buildIdentity(), identity], windows, async ({ tokenIds, firstPosition }) => {
     const logprobs = [];
     for await (const { position, logits } of engine.score({ tokenIds: tokenIds.slice(0, -1), firstPosition }))
       logprobs.push(logprobOf(logits, /** @type {number} */ (tokenIds[position + 1])));
-    scored.push(logprobs);
-    bar.advance(scored.length);
-  }
-  bar.end();
+    return logprobs;
+  });
   for (const owned of [engine, backend, source]) await owned[Symbol.asyncDispose]();
-  return { engine: backend.device.name, logprobs: scored };
+  return scored;
 }
 
 /**
@@ -87,7 +107,6 @@ function logprobOf(logits, tokenId) {
 }
 
 /**
- * The peer's, from the cache as far as it has them.
  * @param {string} modelPath
  * @param {string} identity Of the model.
  * @param {readonly Window[]} windows
@@ -96,22 +115,11 @@ function logprobOf(logits, tokenId) {
 async function scorePeer(modelPath, identity, windows, { contextLength, threads }) {
   const peer = await openPeerSession(modelPath, { contextLength, threads });
   if (peer === undefined) return undefined;
-  const key = createHash("sha256")
-    .update(JSON.stringify([peer.engine, identity, windows]))
-    .digest("hex");
-  const file = path.join(cacheFolder(), `perplexity-peer-${key.slice(0, 16)}.json`);
-  /** @type {number[][]} */
-  const scored = existsSync(file) ? JSON.parse(await readFile(file, "utf8")) : [];
-  const bar = createProgressBar("llama.cpp", windows.length, "windows");
-  for (const { tokenIds, firstPosition } of windows.slice(scored.length)) {
-    scored.push([...(await peer.nextLogprobs(tokenIds, firstPosition))]);
-    await writeFile(`${file}.partial`, JSON.stringify(scored));
-    await rename(`${file}.partial`, file);
-    bar.advance(scored.length);
-  }
-  bar.end();
+  const scored = await scoreWindows(peer.engine, [identity], windows, ({ tokenIds, firstPosition }) =>
+    peer.nextLogprobs(tokenIds, firstPosition),
+  );
   await peer[Symbol.asyncDispose]();
-  return { engine: peer.engine, logprobs: scored };
+  return scored;
 }
 
 await runAsCommand(import.meta.url, async () => {
@@ -147,9 +155,9 @@ await runAsCommand(import.meta.url, async () => {
     return;
   }
   const isa = /** @type {ReturnType<typeof import("@thermocline/cpu-kernels").supportedIsas>[number] | undefined} */ (values.isa);
-  const ours = await scoreOurs(modelPath, windows, { contextLength, threads, isa });
+  const ours = await scoreOurs(modelPath, source.identity, windows, { contextLength, threads, isa });
   const report = {
-    conditions: machineConditions(),
+    conditions: { ...machineConditions(), buildSha256: buildIdentity() },
     model: path.basename(modelPath),
     text: { file: path.basename(values.text), sha256: createHash("sha256").update(text).digest("hex"), tokens: tokenIds.length + 1 },
     windows: { count: windows.length, contextLength, scoredTokens: ours.logprobs.flat().length },
