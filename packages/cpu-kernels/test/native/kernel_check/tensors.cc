@@ -39,7 +39,7 @@ Tensor random_f32(std::vector<int64_t> shape, float low, float high, int64_t gap
 
 Tensor from_ints(std::vector<int64_t> shape, const std::vector<int32_t>& values) {
   Tensor tensor = make(DType::i32, shape);
-  memcpy(tensor.bytes.data(), values.data(), values.size() * 4);
+  if (!values.empty()) memcpy(tensor.bytes.data(), values.data(), values.size() * 4);
   return tensor;
 }
 
