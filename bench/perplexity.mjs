@@ -179,12 +179,16 @@ await runAsCommand(import.meta.url, async () => {
  */
 function compare(ours, theirs) {
   const [mine, other] = [ours.logprobs.flat(), theirs.logprobs.flat()];
-  const differences = mine.map((value, index) => Math.abs(value - /** @type {number} */ (other[index])));
+  const signed = mine.map((value, index) => value - /** @type {number} */ (other[index]));
+  const mean = signed.reduce((sum, value) => sum + value, 0) / signed.length;
+  const variance = signed.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (signed.length - 1);
   const perplexity = perplexityOf(theirs.logprobs);
   return {
     theirs: { engine: theirs.engine, perplexity },
     relativeDifference: perplexityOf(ours.logprobs) / perplexity - 1,
-    /** Of single log-probabilities. */
-    meanDifference: differences.reduce((sum, value) => sum + value, 0) / differences.length,
+    /** Of the relative difference, from the token's own differences. */
+    standardError: Math.sqrt(variance / signed.length),
+    /** Of single log-probabilities, absolute. */
+    meanDifference: signed.reduce((sum, value) => sum + Math.abs(value), 0) / signed.length,
   };
 }
