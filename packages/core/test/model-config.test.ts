@@ -1,5 +1,6 @@
 /** What metadata means to each architecture: expected values are worked out from the published models and formulas by hand. */
-import type { ModelConfig } from "@thermocline/spec";
+import type { GgufValue } from "@thermocline/loader-gguf";
+import { InvalidTensorError, type ModelConfig } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
 import { listOffloadUnits, readModelConfig } from "../src/index.js";
 import { f32, u32 } from "./support/random-architectures.js";
@@ -101,6 +102,35 @@ describe("gemma", () => {
     expect({ embeddingScale, logitSoftcap, attentionSoftcap }).toEqual({ embeddingScale: 8 });
   });
 
+  it("3 keeps its local layers' base where their window is as long as the context", async () => {
+    const { layers } = await configOf("gemma3", { keys: { "attention.sliding_window": u32(256) } });
+    expect(layers.map(({ slidingWindow }) => slidingWindow)).toEqual(new Array(7).fill(undefined));
+    expect(layers.map(({ rope }) => rope!.theta)).toEqual([10_000, 10_000, 10_000, 10_000, 10_000, 1_000_000, 10_000]);
+  });
+
+  it("3 without a window has global layers alone", async () => {
+    const { layers } = await configOf("gemma3", { keys: { "attention.sliding_window": undefined } });
+    expect(new Set(layers.map(({ rope }) => rope!.theta))).toEqual(new Set([1_000_000]));
+  });
+
+  it.each<[string, GgufValue, readonly number[]]>([
+    ["a period", u32(3), [0, 1, 3, 4, 6]],
+    ["a flag for each layer", [true, false, false, true, true, true, false], [0, 3, 4, 5]],
+  ])("3 takes the layers that see a window from %s in the file", async (_, pattern, windowed) => {
+    const { layers } = await configOf("gemma3", { keys: { "attention.sliding_window_pattern": pattern } });
+    expect(layers.flatMap(({ slidingWindow }, layer) => (slidingWindow === 32 ? [layer] : []))).toEqual(windowed);
+    expect(layers.flatMap(({ rope }, layer) => (rope!.theta === 10_000 ? [layer] : []))).toEqual(windowed);
+  });
+
+  it("2 takes the layers that see a window from the file", async () => {
+    const { layers } = await configOf("gemma2", { keys: { "attention.sliding_window_pattern": u32(4) } });
+    expect(layers.map(({ slidingWindow }) => slidingWindow)).toEqual([32, 32, 32, undefined]);
+  });
+
+  it("refuses flags for another number of layers", async () => {
+    await expect(configOf("gemma3", { keys: { "attention.sliding_window_pattern": [true, false] } })).rejects.toThrow(InvalidTensorError);
+  });
+
   it("3 with 62 layers scales scores by a head's share of the hidden size", async () => {
     const { layers } = await configOf("gemma3", { shape: { numLayers: 62 } });
     expect(layers[0]!.attentionScale).toBe(1 / Math.sqrt(64 / 4));
@@ -114,6 +144,18 @@ describe("phi3", () => {
     expect(await windowOf(47)).toEqual([47, 47]);
     expect(await windowOf(262_144)).toEqual([undefined, undefined]);
     expect(await windowOf(0)).toEqual([undefined, undefined]);
+  });
+});
+
+describe("llama", () => {
+  it("sees a window in every layer where the file has one, as Mistral 7B's first version", async () => {
+    const { layers } = await configOf("llama", { keys: { "attention.sliding_window": u32(64) } });
+    expect(layers.map(({ slidingWindow }) => slidingWindow)).toEqual([64, 64, 64]);
+  });
+
+  it("loads beside an epsilon that its norms have no use for", async () => {
+    const { normEps } = await configOf("llama", { keys: { "attention.layer_norm_epsilon": f32(0.5) } });
+    expect(normEps).toBe(Math.fround(1e-6));
   });
 });
 

@@ -128,7 +128,22 @@ describe("a file that asks for more than the graph has", () => {
       "gemma2.attn_logit_softcapping",
     ],
     ["a cap where the graph has none", { metadata: { "llama.final_logit_softcapping": f32(30) } }, "llama.final_logit_softcapping"],
-    ["a sliding window", { metadata: { "llama.attention.sliding_window": u32(16) } }, "llama.attention.sliding_window"],
+    [
+      "windows in some layers",
+      { metadata: { "llama.attention.sliding_window_pattern": u32(2) } },
+      "llama.attention.sliding_window_pattern",
+    ],
+    [
+      "a part of a head",
+      {
+        metadata: {
+          "llama.attention.head_count": f32(2.5),
+          "llama.attention.head_count_kv": f32(2.5),
+          "llama.attention.key_length": u32(16),
+        },
+      },
+      "llama.attention.head_count_kv",
+    ],
     ["an unknown activation", { metadata: { "llama.feed_forward.activation": "swish7" } }, "llama.feed_forward.activation"],
     ["a key that it does not know", { metadata: { "llama.logit_scale": f32(0.5) } }, "llama.logit_scale"],
     ["a negative epsilon", { metadata: { "llama.attention.layer_norm_rms_epsilon": f32(-1) } }, "llama.attention.layer_norm_rms_epsilon"],
@@ -146,6 +161,11 @@ describe("a file that asks for more than the graph has", () => {
   it.each<[string, Changes, string]>([
     ["a tensor is missing", { withoutTensor: "blk.0.ffn_up.weight" }, "blk.0.ffn_up.weight"],
     ["the embedding is missing", { withoutTensor: "token_embd.weight" }, "token_embd.weight"],
+    [
+      "a head has more elements than any tensor has rows",
+      { metadata: { "llama.attention.key_length": u32(0xfffffffe), "llama.rope.scaling.factor": { type: "f32", value: 2 } } },
+      "metadata llama.attention.key_length",
+    ],
     ["the expert count has no use", { metadata: { "llama.expert_count": u32(2) } }, "metadata llama.expert_used_count"],
     [
       "experts are of another size",

@@ -41,6 +41,14 @@ export class ArchitectureMetadata {
     throw this.#invalid(key, `a number, or ${numLayers} of them`, value);
   }
 
+  /** An array with a bool for each layer; undefined where the key is absent or holds something else than an array. */
+  flags(key: string, numLayers: number): readonly boolean[] | undefined {
+    const value = this.#value(key);
+    if (!Array.isArray(value)) return undefined;
+    if (value.length === numLayers && value.every((flag) => typeof flag === "boolean")) return value;
+    throw this.#invalid(key, `${numLayers} bools`, `${value.length} values`);
+  }
+
   boolean(key: string, fallback: boolean): boolean {
     const value = this.#value(key) ?? fallback;
     if (typeof value === "boolean") return value;

@@ -34,10 +34,12 @@ export function readTransformerConfig(metadata: ArchitectureMetadata, options: T
   const headDimV = metadata.number("attention.value_length", headDimK);
   if (!Number.isInteger(headDimK) || !Number.isInteger(headDimV) || headDimK <= 0 || headDimV <= 0)
     throw metadata.unsupported("attention.key_length", `heads of ${headDimK} and ${headDimV} elements cannot be`);
+  refuseHeadsBeyondTensors(metadata, Math.max(headDimK, headDimV));
   const feedForwardLength = metadata.perLayer("feed_forward_length", numLayers);
   const rope = readRopeConfig(metadata, { mode: options.ropeMode, headDim: headDimK, contextLength });
   const experts = readExpertsConfig(metadata, feedForwardLength[0]!, options.experts);
-  metadata.ignore("vocab_size", "tensor_data_layout");
+  // Converters copy a second epsilon, of norms that these graphs have none of, where a model's own config names one.
+  metadata.ignore("vocab_size", "tensor_data_layout", "attention.layer_norm_epsilon");
 
   const normEps = metadata.number("attention.layer_norm_rms_epsilon");
   if (normEps < 0) throw metadata.unsupported("attention.layer_norm_rms_epsilon", `an epsilon of ${normEps} cannot be`);
@@ -46,7 +48,7 @@ export function readTransformerConfig(metadata: ArchitectureMetadata, options: T
 
   const layers = numHeads.map((heads, layer): LayerConfig => {
     const kvHeads = numKvHeads[layer]!;
-    if (!(heads > 0 && kvHeads > 0 && heads % kvHeads === 0))
+    if (!(Number.isInteger(heads) && Number.isInteger(kvHeads) && heads > 0 && kvHeads > 0 && heads % kvHeads === 0))
       throw metadata.unsupported("attention.head_count_kv", `${heads} heads cannot share ${kvHeads} KV heads`);
     return {
       numHeads: heads,
@@ -86,6 +88,18 @@ export function countLayers(metadata: ArchitectureMetadata): number {
   const { size } = metadata.source.tensors;
   if (numLayers <= size) return numLayers;
   throw new InvalidTensorError(`metadata ${metadata.architecture}.block_count`, `at most the file's ${size} tensors`, String(numLayers));
+}
+
+/** A head's elements are rows of some tensor; found out before anything is made for each of them. */
+function refuseHeadsBeyondTensors({ source, architecture }: ArchitectureMetadata, headDim: number): void {
+  let mostRows = 0;
+  for (const { shape } of source.tensors.values()) mostRows = Math.max(mostRows, ...shape);
+  if (headDim <= mostRows) return;
+  throw new InvalidTensorError(
+    `metadata ${architecture}.attention.key_length`,
+    `at most the ${mostRows} rows of a tensor`,
+    String(headDim),
+  );
 }
 
 /** Rows of the token embedding. */

@@ -2,7 +2,7 @@
  * Gemma 2: scaled embeddings, norms before and after each half of a layer, capped scores and logits, a sliding window in every other
  * layer. The file's norm weights have their 1 added already.
  */
-import { readSlidingWindow } from "../config/sliding-window.js";
+import { readSlidingWindow, readWindowedLayers } from "../config/sliding-window.js";
 import { readSoftcap } from "../config/softcap.js";
 import { readTransformerConfig } from "../config/transformer-config.js";
 import { draftAttention } from "../layers/attention.js";
@@ -18,6 +18,7 @@ export const gemma2: Architecture = {
   readConfig(metadata) {
     const config = readTransformerConfig(metadata, { ropeMode: "neox", activation: "gelu" });
     const window = readSlidingWindow(metadata, 4096);
+    const isWindowed = readWindowedLayers(metadata, config.layers.length, 2);
     const attentionSoftcap = readSoftcap(metadata, "attn_logit_softcapping", 50);
     const logitSoftcap = readSoftcap(metadata, "final_logit_softcapping", 30);
     return {
@@ -28,7 +29,7 @@ export const gemma2: Architecture = {
       layers: config.layers.map((layer, index) => ({
         ...layer,
         attentionScale: config.layers.length === numLayersOf27b ? 1 / Math.sqrt(config.hiddenSize / layer.numHeads) : layer.attentionScale,
-        ...(index % 2 === 0 ? window : {}),
+        ...(isWindowed[index] ? window : {}),
       })),
     };
   },

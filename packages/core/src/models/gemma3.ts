@@ -3,7 +3,7 @@
  * rotary positions of a base of their own; the sixth sees everything, and it alone has the file's base and scaling.
  */
 import { readRopeBase } from "../config/rope-config.js";
-import { readSlidingWindow } from "../config/sliding-window.js";
+import { readSlidingWindow, readWindowedLayers } from "../config/sliding-window.js";
 import { readSoftcap } from "../config/softcap.js";
 import { readTransformerConfig } from "../config/transformer-config.js";
 import { draftAttention } from "../layers/attention.js";
@@ -20,6 +20,9 @@ export const gemma3: Architecture = {
   readConfig(metadata) {
     const config = readTransformerConfig(metadata, { ropeMode: "neox", activation: "gelu" });
     const window = readSlidingWindow(metadata);
+    // A window that the context never fills hides nothing, and its layers are local ones all the same: they have a base of their own.
+    const hasLocalLayers = metadata.number("attention.sliding_window", 0) !== 0;
+    const isWindowed = readWindowedLayers(metadata, config.layers.length, layersPerGlobalLayer);
     const localTheta = readRopeBase(metadata, "rope.freq_base_swa", 10_000);
     const logitSoftcap = readSoftcap(metadata, "final_logit_softcapping", 0);
     return {
@@ -28,7 +31,7 @@ export const gemma3: Architecture = {
       ...(logitSoftcap === undefined ? {} : { logitSoftcap }),
       layers: config.layers.map((layer, index) => {
         const { dims, mode } = layer.rope!;
-        const isLocal = window.slidingWindow !== undefined && (index + 1) % layersPerGlobalLayer !== 0;
+        const isLocal = hasLocalLayers && isWindowed[index];
         return {
           ...layer,
           attentionScale:

@@ -1,4 +1,5 @@
 /** Llama and its like, Mistral and Mixtral among them: rotary positions on interleaved pairs, grouped queries, a gated feed-forward network or experts. */
+import { readSlidingWindow } from "../config/sliding-window.js";
 import { readTransformerConfig } from "../config/transformer-config.js";
 import { draftAttention } from "../layers/attention.js";
 import { draftExperts } from "../layers/experts.js";
@@ -8,7 +9,11 @@ import { draftDecoder } from "./decoder.js";
 
 export const llama: Architecture = {
   name: "llama",
-  readConfig: (metadata) => readTransformerConfig(metadata, { ropeMode: "normal", experts: "allowed" }),
+  readConfig(metadata) {
+    const config = readTransformerConfig(metadata, { ropeMode: "normal", experts: "allowed" });
+    const window = readSlidingWindow(metadata);
+    return { ...config, layers: config.layers.map((layer) => ({ ...layer, ...window })) };
+  },
   draft(graph, config, options) {
     draftDecoder(graph, config, options, (layer, x) => {
       const attended = draftAttention(graph, config, layer, x);
