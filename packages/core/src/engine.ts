@@ -28,7 +28,15 @@ import { ModelMemory } from "./model-memory.js";
 import { ModelRunner, type StepResult } from "./model-runner.js";
 import { listOffloadUnits, placeOnOneDevice } from "./offload-units.js";
 import { checkPlacement } from "./placement.js";
-import { checkedLogitBias, checkedLogprobs, checkedMinTokens, checkedSampling, checkedTokenIds, checkScoring } from "./request-checks.js";
+import {
+  checkedLogitBias,
+  checkedLogprobs,
+  checkedMinTokens,
+  checkedSampling,
+  checkedStop,
+  checkedTokenIds,
+  checkScoring,
+} from "./request-checks.js";
 import { createSamplingPipeline } from "./sampling/sampling-pipeline.js";
 import { VocabularyTexts } from "./sampling/vocabulary-texts.js";
 import { type Batch, Scheduler } from "./scheduling/scheduler.js";
@@ -243,7 +251,7 @@ class ModelEngine implements LoadedEngine {
     const generation = new Generation({
       sequence,
       tokenizer: this.tokenizer,
-      stop: (request.stop ?? []).filter((stop) => stop !== ""),
+      stop: checkedStop(request.stop),
       ignoreEos: request.ignoreEos === true || forcedTokenIds !== undefined,
       numLogprobs: checkedLogprobs(request.logprobs, this.limits.logprobColumns - 1),
       startedAtMs,

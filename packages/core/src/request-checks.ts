@@ -2,7 +2,9 @@
 import { defaultSampling, InvalidRequestError, type SamplingParams, type ScoreRequest } from "@thermocline/spec";
 import type { StepLimits } from "./graph/step-limits.js";
 
-const isNonNegative = (value: number) => value >= 0 && value < Number.POSITIVE_INFINITY;
+/** Parameters reach the devices as float32. */
+const largestFloat32 = (2 - 2 ** -23) * 2 ** 127;
+const isNonNegative = (value: number) => value >= 0 && value <= largestFloat32;
 const isPositive = (value: number) => value > 0 && value < Number.POSITIVE_INFINITY;
 const isShare = (value: number) => value >= 0 && value <= 1;
 const isCount = (value: number) => Number.isSafeInteger(value) && value >= 0;
@@ -36,6 +38,8 @@ const rules: Readonly<Record<Exclude<keyof SamplingParams, "drySequenceBreakers"
 
 /** Fills in the defaults; a request without a seed gets a random one. @throws InvalidRequestError */
 export function checkedSampling(requested: Partial<SamplingParams> = {}): SamplingParams {
+  if (typeof requested !== "object" || requested === null)
+    throw new InvalidRequestError("sampling", requested, "is no object", "give an object of sampling parameters");
   const given = Object.fromEntries(Object.entries(requested).filter(([, value]) => value !== undefined));
   const sampling: SamplingParams = { ...defaultSampling, seed: Math.floor(Math.random() * 0x100000000), ...given };
   for (const [name, { holds, cure }] of Object.entries(rules)) {
@@ -85,6 +89,13 @@ export function checkedMinTokens(minTokens = 0, maxTokens: number | undefined): 
   return minTokens;
 }
 
+/** Those that can end a text. @throws InvalidRequestError for what is no list of texts. */
+export function checkedStop(stop: readonly string[] = []): readonly string[] {
+  if (!Array.isArray(stop) || stop.some((text) => typeof text !== "string"))
+    throw new InvalidRequestError("stop", stop, "is no list of texts", "give a list of texts");
+  return stop.filter((text) => text !== "");
+}
+
 /** @throws InvalidRequestError where more log-probabilities are asked for than the engine was made for. */
 export function checkedLogprobs(logprobs: number | undefined, most: number): number | undefined {
   if (logprobs === undefined || (Number.isInteger(logprobs) && logprobs >= 0 && logprobs <= most)) return logprobs;
@@ -109,8 +120,10 @@ export function checkScoring({ tokenIds, firstPosition = 0 }: ScoreRequest, limi
     refuse("firstPosition", firstPosition, `is ${firstPosition}`, `give a position of the text, 0 to ${length - 1}`);
 }
 
-/** @throws InvalidRequestError for an id outside the vocabulary. */
+/** @throws InvalidRequestError for what is no list, or an id outside the vocabulary. */
 export function checkedTokenIds(parameter: string, tokenIds: ArrayLike<number>, vocabSize: number): readonly number[] {
+  if (!Array.isArray(tokenIds) && !(ArrayBuffer.isView(tokenIds) && "length" in tokenIds))
+    throw new InvalidRequestError(parameter, typeof tokenIds, `are no token ids but ${typeof tokenIds}`, "give a list of token ids");
   return Array.from(tokenIds, (id) => {
     if (Number.isInteger(id) && id >= 0 && id < vocabSize) return id;
     throw new InvalidRequestError(

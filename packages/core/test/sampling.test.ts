@@ -14,6 +14,8 @@ import { VocabularyTexts } from "../src/sampling/vocabulary-texts.js";
 import { complete, createRandom, createTestEngine, greedy, openEmbeddedModel } from "./support/embedded-model.js";
 import { openRandomModel, randomPrompt } from "./support/random-model.js";
 
+const largestFloat32 = (2 - 2 ** -23) * 2 ** 127;
+
 type Edit = readonly [tokenId: number, penalty: number, bias: number];
 
 /** The list that reaches the op, by token id. */
@@ -67,6 +69,21 @@ describe("the list of edits", () => {
     const large = new LogitBias(new Map([[3, -3e38]]));
     const [[, , bias]] = editsOf([large, large], []) as [Edit];
     expect(Number.isFinite(bias)).toBe(true);
+  });
+
+  it.each<[string, readonly LogitRule[]]>([
+    ["penalties", [penaltiesOf({ presencePenalty: 1e308, frequencyPenalty: 1e308 })]],
+    ["penalties and a bias", [penaltiesOf({ frequencyPenalty: 1e308 }), new LogitBias(new Map([[3, -1e308]]))]],
+  ])("bans nothing by sums of %s that exceed all numbers", (_, rules) => {
+    const [[, , bias]] = editsOf(rules, [3, 3]) as [Edit];
+    expect(bias).toBe(-largestFloat32);
+  });
+
+  it("keeps a ban beside rewards that exceed all numbers", () => {
+    const ban = new LogitBias(new Map([[3, Number.NEGATIVE_INFINITY]]));
+    const reward = penaltiesOf({ presencePenalty: -1e308, frequencyPenalty: -1e308 });
+    expect(editsOf([reward, ban], [3, 3])).toEqual([[3, 1, Number.NEGATIVE_INFINITY]]);
+    expect(editsOf([ban, reward], [3, 3])).toEqual([[3, 1, Number.NEGATIVE_INFINITY]]);
   });
 
   it("keeps penalties positive and finite", () => {
@@ -325,6 +342,13 @@ describe("an engine", () => {
     ["drySequenceBreakers", { sampling: { drySequenceBreakers: [""] } }],
     ["seed", { sampling: { seed: 0.5 } }],
     ["temperature", { sampling: { temperature: "hot" as never } }],
+    // Infinite in float32.
+    ["temperature", { sampling: { temperature: 1e39 } }],
+    ["sampling", { sampling: null as never }],
+    ["stop", { stop: "end" as never }],
+    ["stop", { stop: [1] as never }],
+    ["prompt", { prompt: new DataView(new ArrayBuffer(8)) as never }],
+    ["forcedTokenIds", { forcedTokenIds: null as never }],
     ["logitBias", { logitBias: [[4096, 1]] }],
     ["logitBias", { logitBias: [[1, Number.POSITIVE_INFINITY]] }],
     ["logitBias", { logitBias: [[1, Number.NaN]] }],

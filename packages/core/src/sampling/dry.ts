@@ -45,8 +45,7 @@ export class Dry implements LogitRule {
     if (unedited > room) penalties.sort((a, b) => b[1] - a[1] || a[0] - b[0]);
     for (const [tokenId, penalty] of penalties) {
       if (!edits.has(tokenId) && room-- <= 0) continue;
-      // A power beyond all numbers penalises like the largest one; only a ban is infinite.
-      edits.bias(tokenId, -Math.min(penalty, Number.MAX_VALUE));
+      edits.bias(tokenId, -penalty);
     }
   }
 }

@@ -10,6 +10,9 @@ export class LogitBias implements LogitRule {
   }
 
   apply(_: TokenHistory, edits: LogitEdits): void {
-    for (const [tokenId, bias] of this.biases) edits.bias(tokenId, bias);
+    for (const [tokenId, bias] of this.biases) {
+      if (bias === Number.NEGATIVE_INFINITY) edits.ban(tokenId);
+      else edits.bias(tokenId, bias);
+    }
   }
 }

@@ -6,6 +6,7 @@ interface LogitEdit {
 }
 
 const largestFloat32 = (2 - 2 ** -23) * 2 ** 127;
+const withinFloat32 = (value: number) => Math.max(-largestFloat32, Math.min(value, largestFloat32));
 /** Smaller ones lose bits, and then become 0, which is no penalty. */
 const smallestPenalty = 2 ** -126;
 
@@ -32,9 +33,15 @@ export class LogitEdits {
     this.#editOf(tokenId).penalty *= penalty;
   }
 
-  /** Adds to the logit; -Infinity bans the token. */
+  /** Adds to the logit. Sums stay within float32: they forbid or force nothing. */
   bias(tokenId: number, bias: number): void {
-    this.#editOf(tokenId).bias += bias;
+    const edit = this.#editOf(tokenId);
+    if (edit.bias !== Number.NEGATIVE_INFINITY) edit.bias = withinFloat32(edit.bias + withinFloat32(bias));
+  }
+
+  /** The token is not sampled, whatever is added to its logit. */
+  ban(tokenId: number): void {
+    this.#editOf(tokenId).bias = Number.NEGATIVE_INFINITY;
   }
 
   #editOf(tokenId: number): LogitEdit {
@@ -52,8 +59,7 @@ export class LogitEdits {
     for (const [tokenId, { penalty, bias }] of this.#edits) {
       ids[index] = tokenId;
       values[2 * index] = Math.max(smallestPenalty, Math.min(penalty, largestFloat32));
-      // Finite sums stay finite: a sum of biases forbids or forces nothing that no rule forbids.
-      values[2 * index + 1] = bias === Number.NEGATIVE_INFINITY ? bias : Math.max(-largestFloat32, Math.min(bias, largestFloat32));
+      values[2 * index + 1] = bias;
       index++;
     }
     if (index < ids.length) ids[index] = -1;

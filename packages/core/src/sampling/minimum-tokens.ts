@@ -14,6 +14,6 @@ export class MinimumTokens implements LogitRule {
 
   apply({ numGeneratedTokens }: TokenHistory, edits: LogitEdits): void {
     if (numGeneratedTokens >= this.minTokens) return;
-    for (const tokenId of this.endOfGenerationIds) edits.bias(tokenId, Number.NEGATIVE_INFINITY);
+    for (const tokenId of this.endOfGenerationIds) edits.ban(tokenId);
   }
 }
