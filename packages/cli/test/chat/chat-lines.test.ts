@@ -1,6 +1,6 @@
-import { Readable } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import { describe, expect, it } from "vitest";
-import { createPipedLines } from "../../src/command-line/chat/chat-lines.js";
+import { createPipedLines, createTerminalLines, LineDroppedError } from "../../src/command-line/chat/chat-lines.js";
 import { readMessage } from "../../src/command-line/chat/read-message.js";
 
 const { signal } = new AbortController();
@@ -32,5 +32,37 @@ describe("messages of piped lines", () => {
     const waiting = lines.next("", controller.signal);
     controller.abort(new Error("enough"));
     await expect(waiting).rejects.toThrow("enough");
+  });
+});
+
+describe("messages of a terminal", () => {
+  const paste = (text: string) => `\x1b[200~${text}\x1b[201~`;
+
+  /** What the keys become, the terminal's bytes in one piece. */
+  async function typed(keys: string): Promise<{ readonly first: unknown; readonly shown: string }> {
+    const [input, output] = [new PassThrough(), new PassThrough()];
+    using lines = createTerminalLines(input, output);
+    const first = readMessage(lines, signal).catch((error: unknown) => error);
+    input.write(keys);
+    const outcome = await first;
+    return { first: outcome, shown: String(output.read()) };
+  }
+
+  it.each<[string, string, unknown]>([
+    ["typed lines are a message each", "a\rb\r", { text: "a", isPlainLine: true }],
+    [
+      "pasted lines are one message, with what is typed before and behind",
+      `x ${paste("a\r\rb")} y\r`,
+      { text: "x a\n\nb y", isPlainLine: false },
+    ],
+    ["a paste of one whole line may be a command", `${paste("/help\r")}\r`, { text: "/help", isPlainLine: true }],
+    ["a slash before several pasted lines is text", `${paste("/a\r\nb\r\n")}\r`, { text: "/a\nb", isPlainLine: false }],
+    ["Ctrl-C drops what was pasted", `${paste("a\r")}\x03`, new LineDroppedError(false)],
+  ])("%s", async (_what, keys, expected) => {
+    const { first, shown } = await typed(keys);
+    expect(first).toEqual(expected);
+    if (first instanceof LineDroppedError) expect(first.wasEmpty).toBe(false);
+    expect(shown.startsWith("\x1b[?2004h")).toBe(true);
+    expect(shown.endsWith("\x1b[?2004l")).toBe(true);
   });
 });

@@ -105,7 +105,7 @@ function helpText(): string {
   return [
     ...lines,
     "",
-    'A line is a message. A backslash at its end, or """ before and after, make several lines one message.',
+    'A line is a message. A backslash at its end, or """ before and after, make several lines one message, and so does pasting them.',
     "Ctrl-C stops an answer and keeps what was said; at an empty prompt, twice, it leaves, as Ctrl-D does.",
   ].join("\n");
 }

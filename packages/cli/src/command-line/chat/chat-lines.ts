@@ -10,7 +10,7 @@ export class LineDroppedError extends Error {
 }
 
 export interface ChatLines extends Disposable {
-  /** The next line, or undefined at the end of the input. @throws LineDroppedError; the signal's reason. */
+  /** The next line, or several that were pasted together; undefined at the end of the input. @throws LineDroppedError; the signal's reason. */
   next(prompt: string, signal: AbortSignal): Promise<string | undefined>;
 }
 
@@ -73,9 +73,11 @@ export function createPipedLines(input: NodeJS.ReadableStream): ChatLines {
 
 /**
  * Of a terminal, edited as readline does, with the lines of the chat as history. Between the questions the terminal is in its ordinary mode:
- * Ctrl-C is a signal there, and what is typed ahead waits.
+ * Ctrl-C is a signal there, and what is typed ahead waits. What is pasted into a question is one text of several lines, to be edited on and
+ * sent with Enter, where the terminal marks pastes (mode 2004).
  */
-export function createTerminalLines(input: NodeJS.ReadStream, output: NodeJS.WriteStream): ChatLines {
+export function createTerminalLines(input: NodeJS.ReadableStream, output: NodeJS.WritableStream): ChatLines {
+  const marksPastes = process.env.TERM !== "dumb";
   /** Lines that were pasted with the one that was asked for, and the beginning of one more. */
   const ahead: string[] = [];
   let unfinished = "";
@@ -89,13 +91,27 @@ export function createTerminalLines(input: NodeJS.ReadStream, output: NodeJS.Wri
       reader.on("history", (entries) => {
         history = [...entries];
       });
-      reader.on("line", (line) => lines.push(line));
+      /** Whole lines of pastes, before the line that is being edited. */
+      const pasted: string[] = [];
+      let isPasting = false;
+      const onKeypress = (_text: string | undefined, { name }: { readonly name?: string }) => {
+        if (name === "paste-start") isPasting = true;
+        else if (name === "paste-end") isPasting = false;
+      };
+      input.on("keypress", onKeypress);
+      reader.on("line", (line) => {
+        if (!isPasting) return lines.push([...pasted.splice(0), line].join("\n").replace(/\n+$/, ""));
+        pasted.push(line);
+        reader.setPrompt("… ");
+        reader.prompt();
+      });
       reader.on("close", () => lines.end());
       reader.on("SIGINT", () => {
         output.write("^C\n");
-        lines.end(new LineDroppedError(reader.line === ""));
+        lines.end(new LineDroppedError(reader.line === "" && pasted.length === 0));
       });
       try {
+        if (marksPastes) output.write("\x1b[?2004h");
         reader.prompt();
         reader.write(unfinished);
         unfinished = "";
@@ -104,9 +120,11 @@ export function createTerminalLines(input: NodeJS.ReadStream, output: NodeJS.Wri
         if (line !== undefined) unfinished = reader.line;
         return line;
       } finally {
+        input.off("keypress", onKeypress);
         reader.close();
+        if (marksPastes) output.write("\x1b[?2004l");
       }
     },
-    [Symbol.dispose]: () => void input.unref(),
+    [Symbol.dispose]: () => void (input as NodeJS.ReadStream).unref?.(),
   };
 }

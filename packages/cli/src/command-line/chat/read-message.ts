@@ -4,18 +4,19 @@ const fence = '"""';
 
 export interface ChatInput {
   readonly text: string;
-  /** A line as it was typed, which may be a command; a text between fences or over several lines never is. */
+  /** A line as it was typed, which may be a command; a text between fences or over several lines, pasted ones too, never is. */
   readonly isPlainLine: boolean;
 }
 
 /**
- * The next message: a line; lines that end with a backslash and the one behind them; or everything from `"""` to `"""`. What the end of the
+ * The next message: a line; several that were pasted together; lines that end with a backslash and the one behind them; or everything from `"""` to `"""`. What the end of the
  * input cuts off counts as whole. Undefined at the end.
  * @throws LineDroppedError with which all of the message is dropped; the signal's reason.
  */
 export async function readMessage(lines: ChatLines, signal: AbortSignal): Promise<ChatInput | undefined> {
   const first = await lines.next("> ", signal);
   if (first === undefined) return undefined;
+  if (first.includes("\n")) return { text: first, isPlainLine: false };
   if (first.trimStart().startsWith(fence)) return { text: await readFenced(first.trimStart(), lines, signal), isPlainLine: false };
   if (!first.endsWith("\\")) return { text: first, isPlainLine: true };
   const parts: string[] = [];
