@@ -1,6 +1,7 @@
 /** The wiring: file, plan, devices, ledger and engine become one model that owns them all. */
 import { createEngine, createTokenizer, type LoadedEngine, type TextTokenizer } from "@thermocline/core";
 import { type DType, type Engine, type ModelConfig, type ModelSource, type Placement, ThermoclineError } from "@thermocline/spec";
+import { checkGeneratesText } from "./generates-text.js";
 import { type ModelLocation, type Owned, type ResourceOptions, withResources } from "./opened-resources.js";
 
 export type { ModelLocation } from "./opened-resources.js";
@@ -55,7 +56,8 @@ export interface OpenedModel extends Engine {
  * reason. Nothing stays open or reserved then.
  */
 export function open(location: ModelLocation, options: OpenOptions = {}): Promise<OpenedModel> {
-  return withResources(location, options, async ({ source, backends, ledger, placement, name, owner }, own) => {
+  return withResources(location, options, async ({ source, config, backends, ledger, placement, name, owner }, own) => {
+    checkGeneratesText(config);
     const { contextLength, maxSequences, maxBatchTokens, keyCacheDType, valueCacheDType, maxScoredTokens, prefixCache } = options;
     const { signal, onProgress, trace } = options;
     const tokenizer = tokenizerOf(source);

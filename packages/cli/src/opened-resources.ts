@@ -2,7 +2,15 @@
 import { type LoadProgress, listOffloadUnits, placeOnOneDevice, readModelConfig } from "@thermocline/core";
 import { openGguf } from "@thermocline/loader-gguf";
 import { resolvePlan } from "@thermocline/solver";
-import { type Backend, createMemoryLedger, type MemoryLedger, type ModelSource, type OffloadPlan, type Placement } from "@thermocline/spec";
+import {
+  type Backend,
+  createMemoryLedger,
+  type MemoryLedger,
+  type ModelConfig,
+  type ModelSource,
+  type OffloadPlan,
+  type Placement,
+} from "@thermocline/spec";
 import { type BackendOptions, createBackend, createPlanBackends } from "./backends.js";
 import { type BudgetBytes, type BudgetClaims, checkBudgetBytes, claimBudgets } from "./budgets.js";
 import { hostLedgerOf } from "./host-memory.js";
@@ -29,6 +37,7 @@ export interface ResourceOptions extends BackendOptions {
 
 export interface OpenedResources {
   readonly source: ModelSource;
+  readonly config: ModelConfig;
   readonly backends: readonly Backend[];
   readonly ledger: MemoryLedger;
   readonly placement: Placement;
@@ -52,7 +61,8 @@ export async function withResources<Model>(
   try {
     checkBudgetBytes(options.budgetBytes);
     const source = own.add(await openGguf(location, { ...(options.signal && { signal: options.signal }) }));
-    const units = listOffloadUnits(source, readModelConfig(source));
+    const config = readModelConfig(source);
+    const units = listOffloadUnits(source, config);
     const plan = options.plan === undefined ? undefined : await readPlan(options.plan);
     const planned = plan && resolvePlan(plan, { model: source.identity, units });
     const backends = plan === undefined ? [await createBackend(options)] : await createPlanBackends(plan.devices, options);
@@ -64,7 +74,7 @@ export async function withResources<Model>(
     budgets = claimBudgets(ledger, devices, options.budgetBytes, plan?.devices);
     const placement = planned ?? placeOnOneDevice(units, backends[0]!.device.id);
     const name = nameOf(source);
-    const model = await create({ source, backends, ledger, placement, name, owner: ownerOf(ledger, name) }, own);
+    const model = await create({ source, config, backends, ledger, placement, name, owner: ownerOf(ledger, name) }, own);
     budgets.keep();
     return model;
   } catch (error) {

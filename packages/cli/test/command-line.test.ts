@@ -36,6 +36,13 @@ describe("thermocline", () => {
 });
 
 describe("run", () => {
+  it("says so where the model ends the text at once", async () => {
+    const endOfText = 2;
+    const ended = await thermocline(["run", embeddedModel, "--prompt", "Once", "--temperature", "0", "--logit-bias", `${endOfText}=1000`]);
+    expect(ended).toMatchObject({ exitCode: 0, stdout: "" });
+    expect(ended.stderr).toMatch(/note: the model ended the text at once; --ignore-eos/);
+  });
+
   const prompt = "The little dog was sad because";
   const args = ["run", embeddedModel, "--temperature", "0", "--max-tokens", "8"];
 

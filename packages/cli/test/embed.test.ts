@@ -28,25 +28,27 @@ describe("embed", () => {
     for (const vector of vectors) expect(vector.reduce((sum, value) => sum + value * value, 0)).toBeCloseTo(1, 5);
   });
 
-  it("reads texts from a file, one a line", async () => {
+  it("reads texts from a file or stdin, one a line", async () => {
     const file = inFolder("texts.txt");
     writeFileSync(file, texts.join("\r\n"));
-    const [fromFile, fromArguments] = await Promise.all([
+    const [fromFile, fromInput, fromArguments] = await Promise.all([
       thermocline(["embed", path, "--backend", "reference", "--file", file]),
+      thermocline(["embed", path, "--backend", "reference"], `${texts.join("\n")}\n`),
       thermocline(["embed", path, "--backend", "reference", ...texts]),
     ]);
     expect(fromFile).toMatchObject({ exitCode: 0, stdout: fromArguments.stdout });
+    expect(fromInput).toMatchObject({ exitCode: 0, stdout: fromArguments.stdout });
   });
 
-  it("refuses a text that is longer than the context, and a chat with such a model", async () => {
+  it("refuses a text that is longer than the context, and to generate text with such a model", async () => {
     const long = await thermocline(["embed", path, "--backend", "reference", "a".repeat(40), "--json"]);
     expect(long).toMatchObject({ exitCode: 1, stdout: "" });
     expect(JSON.parse(long.stderr).error.code).toBe("invalid-request");
-    const chat = await thermocline(["chat", path, "--template", "plain", "--backend", "reference"], "hi\n");
-    expect(chat).toMatchObject({
-      exitCode: 1,
-      stdout: "",
-      stderr: expect.stringContaining("makes vectors of texts and generates nothing"),
-    });
+    const others = [["chat"], ["run", "--prompt", "hi"], ["eval", "--text", "/none"], ["bench"]];
+    for (const [command, ...rest] of others) {
+      const refused = await thermocline([command!, path, ...rest, "--backend", "reference"]);
+      expect(refused).toMatchObject({ exitCode: 1, stdout: "" });
+      expect(refused.stderr).toMatch(/makes vectors of texts and generates nothing; use the command embed/);
+    }
   });
 });

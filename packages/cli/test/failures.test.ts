@@ -198,6 +198,12 @@ describe("a command refuses", () => {
     });
   });
 
+  it("in the words of the command line, where a person reads it", async () => {
+    const { exitCode, stderr } = await thermocline(["run", embeddedModel, ...ask, "--min-tokens", "3"]);
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(/^error: --min-tokens: is 3, --max-tokens is 2; lower --min-tokens or raise --max-tokens\n$/);
+  });
+
   it.each([
     ["an unknown command", ["walk"], /unknown command 'walk'/],
     ["a command nearly right", ["inspct"], /unknown command 'inspct' \(Did you mean inspect\?\)/],
@@ -259,7 +265,7 @@ describe("a command refuses", () => {
     ["--dry-last-n", "-2", "whole number from -1"],
     ["--min-tokens", "-1", "whole number from 0"],
     ["--batch-tokens", "0", "whole number from 1"],
-    ["--seed", "0.5", "whole number"],
+    ["--seed", "0.5", "whole number from -9007199254740991 to 9007199254740991"],
     ["--logprobs", "21", "whole number from 0 to 20"],
     ["--threads", "0", "whole number from 1"],
     ["--context", "0", "whole number from 1"],

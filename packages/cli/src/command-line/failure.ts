@@ -2,6 +2,7 @@
 import { constants } from "node:os";
 import { ThermoclineError } from "@thermocline/spec";
 import { escapeControls, jsonLine } from "../terminal-text.js";
+import { messageWithOptions } from "./option-names.js";
 import { OutputClosedError, writeNotice } from "./standard-streams.js";
 
 /** An abort that somebody outside asked for. */
@@ -26,7 +27,7 @@ export function reportFailure(error: unknown, asJson: boolean): void {
   }
   process.exitCode = 1;
   if (ThermoclineError.isInstance(error))
-    writeNotice(asJson ? jsonLine({ error: error.toJSON() }) : `error: ${escapeControls(error.message)}`);
+    writeNotice(asJson ? jsonLine({ error: error.toJSON() }) : `error: ${escapeControls(messageWithOptions(error))}`);
   else reportBug(error instanceof Error ? (error.stack ?? error.message) : String(error), asJson);
 }
 

@@ -19,7 +19,7 @@ const seedOption: NumericOption = {
   flags: "--seed <n>",
   help: "equal seeds give equal text (default: a new one each time)",
   whole: true,
-  bounds: {},
+  bounds: { from: Number.MIN_SAFE_INTEGER, to: Number.MAX_SAFE_INTEGER },
 };
 
 const choiceOptions: readonly NumericOption[] = [

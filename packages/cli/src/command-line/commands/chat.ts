@@ -1,6 +1,6 @@
 import { encodeChat } from "@thermocline/core/tokenizer";
-import { openGguf } from "@thermocline/loader-gguf";
 import { type GenerateEvent, ThermoclineError } from "@thermocline/spec";
+import { checkGeneratesText } from "../../generates-text.js";
 import type { OpenedModel } from "../../open.js";
 import { escapeControls, escapeControlsInText, jsonLine } from "../../terminal-text.js";
 import { writeAnswerEvent } from "../answer-output.js";
@@ -12,7 +12,9 @@ import { type Answer, Conversation } from "../chat/conversation.js";
 import { readMessage } from "../chat/read-message.js";
 import { type Interruption, interruptible } from "../interruption.js";
 import { withModel } from "../loaded-model.js";
+import { readModelHeader } from "../model-header.js";
 import { tokenizerOf, vocabularyOf } from "../model-vocabulary.js";
+import { messageWithOptions } from "../option-names.js";
 import type { ModelOptions } from "../options.js";
 import { type SamplingOptions, samplingOf } from "../sampling-options.js";
 import { writeNotice, writeOutput } from "../standard-streams.js";
@@ -35,8 +37,8 @@ export async function chat(path: string, options: ChatOptions): Promise<void> {
 }
 
 async function templateOf(path: string, named: string | undefined, signal: AbortSignal): Promise<ChosenTemplate> {
-  const source = await openGguf(path, { signal });
-  await source[Symbol.asyncDispose]();
+  const { source, config } = await readModelHeader(path, signal);
+  checkGeneratesText(config);
   return chooseTemplate(source, named);
 }
 
@@ -157,7 +159,7 @@ class Chat {
   /** A person sees it and goes on; a program also learns of it from the exit code. */
   #report(error: ThermoclineError, isTerminal: boolean): void {
     if (!isTerminal) process.exitCode = 1;
-    writeNotice(this.asJson ? jsonLine({ error: error.toJSON() }) : `error: ${escapeControls(error.message)}`);
+    writeNotice(this.asJson ? jsonLine({ error: error.toJSON() }) : `error: ${escapeControls(messageWithOptions(error))}`);
   }
 
   #onInterrupt(): void {

@@ -4,11 +4,13 @@ import { readTextFile } from "../../read-text-file.js";
 import { interruptible } from "../interruption.js";
 import { withLoaded } from "../loaded-model.js";
 import type { ModelOptions } from "../options.js";
-import { writeOutput } from "../standard-streams.js";
+import { readInput, writeOutput } from "../standard-streams.js";
 
 export interface EmbedOptions extends ModelOptions {
   readonly file?: string;
 }
+
+const cure = "give texts, --file with a text a line, or pipe such lines to stdin";
 
 /** Texts that are embedded before any vector of theirs is written. */
 const textsPerWrite = 32;
@@ -18,9 +20,9 @@ export async function embed(path: string, texts: readonly string[], options: Emb
   if (file !== undefined && texts.length > 0)
     throw new InvalidRequestError("--file", file, "was given beside texts", "give the one or the others");
   await interruptible(async (signal) => {
-    const inputs = file === undefined ? texts : linesOf(await readTextFile(file, signal));
+    const inputs = texts.length > 0 ? texts : linesOf(await (file === undefined ? readPiped(signal) : readTextFile(file, signal)));
     // Known before the weights are loaded.
-    if (inputs.length === 0) throw new InvalidRequestError("text", "", "was not given", "give texts, or --file with a text a line");
+    if (inputs.length === 0) throw new InvalidRequestError("text", "", "was not given", cure);
     const empty = inputs.indexOf("");
     if (empty >= 0) throw new InvalidRequestError("text", "", `number ${empty + 1} is empty`, "leave empty texts and lines out");
     const opening = { backend, isa, threads, plan, contextLength: context, maxBatchTokens: batchTokens, signal };
@@ -35,6 +37,10 @@ export async function embed(path: string, texts: readonly string[], options: Emb
       },
     );
   });
+}
+
+function readPiped(signal: AbortSignal): Promise<string> {
+  return readInput("a text", cure, signal);
 }
 
 /** A newline at the end begins no line. */

@@ -1,5 +1,6 @@
 import { createMemoryLedger, InvalidRequestError } from "@thermocline/spec";
 import { formatTable } from "../../format-table.js";
+import { checkGeneratesText } from "../../generates-text.js";
 import type { OpenedModel } from "../../open.js";
 import { readTextFile } from "../../read-text-file.js";
 import { jsonLine } from "../../terminal-text.js";
@@ -28,6 +29,7 @@ const defaultBatchTokens = 256;
 export async function evaluate(path: string, options: EvalOptions): Promise<void> {
   await interruptible(async (signal) => {
     const header = await readModelHeader(path, signal);
+    checkGeneratesText(header.config);
     const contextLength = contextLengthOf(header, options);
     if (options.klAgainst !== undefined) checkVocabularies(header, await readModelHeader(options.klAgainst, signal), options.klAgainst);
     const tokenIds = await readTokens(header, contextLength, options, signal);

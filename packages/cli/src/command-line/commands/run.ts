@@ -18,6 +18,9 @@ export interface RunOptions extends ModelOptions, SamplingOptions {
   readonly stats?: boolean;
 }
 
+const endedAtOnce =
+  "note: the model ended the text at once; --ignore-eos goes on past that, and chat asks in the format that the model was taught";
+
 export async function run(path: string, options: RunOptions): Promise<void> {
   if (options.logprobs !== undefined && !options.json)
     throw new InvalidRequestError("--logprobs", options.logprobs, "log-probabilities are shown in JSON only", "add --json");
@@ -36,10 +39,13 @@ async function stream(model: OpenedModel, prompt: string, options: RunOptions, s
   const sampling = samplingOf(options);
   const events = model.generate({ prompt, sampling, maxTokens, stop, ignoreEos, logprobs, logitBias, minTokens }, { signal });
   let usage: GenerateUsage | undefined;
+  let isEmpty = true;
   for await (const event of events) {
     if (event.type === "end") usage = event.usage;
+    else isEmpty = false;
     await writeAnswerEvent(event, json === true);
     if (event.type === "end" && !json && process.stdout.isTTY) await writeOutput("\n");
+    if (event.type === "end" && event.reason === "stop" && isEmpty && stop === undefined && !json) writeNotice(endedAtOnce);
   }
   if (!stats || usage === undefined) return;
   const statistics = model.statistics();

@@ -9,7 +9,7 @@ export function addEmbed(program: Command): void {
     .summary("turn texts into vectors")
     .description("Prints a unit vector for each text: a JSON array a line, in the order of the texts. Needs a model of embeddings.")
     .argument("<model>", "a GGUF file")
-    .argument("[text...]", "the texts")
+    .argument("[text...]", "the texts (default: the lines of stdin)")
     .option("--file <path>", "the texts from a file, one a line")
     .option("--json", "errors as JSON on stderr (the answer is JSON anyway)");
   addModelOptions(embed, { context: "longest text in tokens (default: the model's)", keyValueCache: false })
