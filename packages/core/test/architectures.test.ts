@@ -1,7 +1,7 @@
 /** Every graph with random weights: the kernels against the oracle, on one device and split over two. */
 import { cpuBackendAvailability, createCpuBackend, supportedIsas } from "@thermocline/cpu-kernels";
 import { createReferenceBackend } from "@thermocline/cpu-kernels/reference";
-import type { Backend, IndexRange, ModelSource, OffloadUnit, PlacedPart, Placement, TokenLogprobs } from "@thermocline/spec";
+import type { Backend, ModelSource, PlacedPart, Placement, TokenLogprobs } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
 import { type LoadedEngine, listOffloadUnits, placeOnOneDevice, readModelConfig } from "../src/index.js";
 import { complete, createTestEngine, greedy } from "./support/embedded-model.js";
@@ -15,6 +15,7 @@ import {
   routerGain,
   shapeOf,
 } from "./support/random-model.js";
+import { splitDevices, splitPlacement } from "./support/split-placement.js";
 
 const native = cpuBackendAvailability();
 if (!native.available) console.warn(`graphs run on the reference alone: ${native.reasons.join("; ")}`);
@@ -120,27 +121,9 @@ describe.runIf(native.available).each(isas)("random models on %s", (isa) => {
   });
 });
 
-const [home, other] = ["device:0", "device:1"] as const;
+const [home, other] = splitDevices;
 const createDevices = () =>
-  [home, other].map((id) => (native.available ? createCpuBackend({ id, threads: 1 }) : createReferenceBackend({ id })));
-
-/** Every other block of a unit's rows, from the first or the second on, touching blocks joined. */
-function everyOtherBlock({ rows }: OffloadUnit, first: number): readonly IndexRange[] {
-  const { count, blockSize } = rows!;
-  const ranges: [number, number][] = [];
-  for (let block = first; block * blockSize < count; block += 2)
-    ranges.push([block * blockSize, Math.min(blockSize, count - block * blockSize)]);
-  return ranges;
-}
-
-/** Rows dealt out in turn, attention and routers from layer to layer, the ends of the model apart. */
-function splitPlacement(source: ModelSource): Placement {
-  const partsOf = (unit: OffloadUnit): readonly PlacedPart[] => {
-    if (unit.rows !== undefined) return [home, other].map((device, first) => ({ device, rows: everyOtherBlock(unit, first) }));
-    return [{ device: unit.kind === "head" || unit.layer % 2 === 1 ? other : home }];
-  };
-  return new Map(listOffloadUnits(source, readModelConfig(source)).map((unit) => [unit.id, partsOf(unit)]));
-}
+  splitDevices.map((id) => (native.available ? createCpuBackend({ id, threads: 1 }) : createReferenceBackend({ id })));
 
 describe("random models split over two devices", () => {
   it.each(randomModelNames)("%s: gives the text of one device", async (name) => {

@@ -14,6 +14,7 @@ import {
   readGolden,
   teacherForce,
 } from "./support/golden.js";
+import { splitDevices, splitPlacement } from "./support/split-placement.js";
 import { stories15mPath } from "./support/stories15m.js";
 
 const converted = new Map<string, string>();
@@ -49,12 +50,18 @@ const architectureFiles = [
 /** More than the golden files report, so that an id near the end of their list is among ours. */
 const numLogprobs = 40;
 
-async function compare(files: readonly string[], backend: Backend, maxSteps = Number.POSITIVE_INFINITY): Promise<GoldenComparison> {
+/** On one backend, or split over two. */
+async function compare(
+  files: readonly string[],
+  backends: readonly Backend[],
+  maxSteps = Number.POSITIVE_INFINITY,
+): Promise<GoldenComparison> {
   const comparison = createComparison();
   for (const file of files) {
     await using source = await openGguf(pathOf(file));
-    const ledger = createMemoryLedger({ [backend.device.id]: 2 ** 33 });
-    await using engine = await createEngine({ source, backends: [backend], ledger, maxLogprobs: numLogprobs });
+    const ledger = createMemoryLedger(Object.fromEntries(backends.map(({ device }) => [device.id, 2 ** 33])));
+    const placement = backends.length > 1 ? { placement: splitPlacement(source) } : {};
+    await using engine = await createEngine({ source, backends, ledger, maxLogprobs: numLogprobs, ...placement });
     for (const whole of readGolden(file)) {
       const golden = { ...whole, greedyTokenIds: whole.greedyTokenIds.slice(0, maxSteps) };
       const steps = await teacherForce(engine, golden, numLogprobs);
@@ -70,24 +77,45 @@ async function compare(files: readonly string[], backend: Backend, maxSteps = Nu
 const native = cpuBackendAvailability();
 if (!native.available) console.warn(`golden tests of the native kernels skipped: ${native.reasons.join("; ")}`);
 
+/** The bars that a backend's own roundings must pass: the golden engine's distance from the exact figures is the measure. */
+function expectAsNear(title: string, comparison: GoldenComparison): void {
+  const { ours, theirs, missing, choices } = comparison;
+  const { wrong, nearTies } = judgeChoices(comparison, 1.5 * theirs.largest);
+  console.log(`${title}: ours ${ours}; theirs ${theirs}; ${nearTies} near ties in ${choices.length} steps`);
+  expect(missing).toBe(0);
+  expect(ours.mean).toBeLessThanOrEqual(1.1 * theirs.mean);
+  expect(ours.largest).toBeLessThanOrEqual(1.5 * theirs.largest);
+  expect(wrong).toBe(0);
+  expect(nearTies).toBeLessThan(choices.length);
+}
+
 describe.runIf(hasSharedData && native.available).each(native.available ? supportedIsas() : [])("goldens on %s", (isa) => {
   it.each(Object.keys(filesByWeightType))("%s: is as near to the exact figures as the golden engine", async (weightType) => {
     await using backend = createCpuBackend({ isa, threads: 2 });
-    const comparison = await compare(filesByWeightType[weightType]!, backend);
-    const { ours, theirs, missing, choices } = comparison;
-    const { wrong, nearTies } = judgeChoices(comparison, 1.5 * theirs.largest);
-    console.log(`${isa} ${weightType}: ours ${ours}; theirs ${theirs}; ${nearTies} near ties in ${choices.length} steps`);
-    expect(missing).toBe(0);
-    expect(ours.mean).toBeLessThanOrEqual(1.1 * theirs.mean);
-    expect(ours.largest).toBeLessThanOrEqual(1.5 * theirs.largest);
-    expect(wrong).toBe(0);
-    expect(nearTies).toBeLessThan(choices.length);
+    expectAsNear(`${isa} ${weightType}`, await compare(filesByWeightType[weightType]!, [backend]));
   });
 
   it.each(architectureFiles)("%s: stays within 0.02 of the golden engine in the mean", async (file) => {
     await using backend = createCpuBackend({ isa, threads: 2 });
-    const { between, missing } = await compare([file], backend);
+    const { between, missing } = await compare([file], [backend]);
     console.log(`${isa} ${file}: ${between}`);
+    expect(missing).toBe(0);
+    expect(between.mean).toBeLessThanOrEqual(0.02);
+  });
+});
+
+describe.runIf(hasSharedData && native.available)("goldens split over two devices", () => {
+  it.each(Object.keys(filesByWeightType))("%s: is as near to the exact figures as the golden engine", async (weightType) => {
+    await using first = createCpuBackend({ id: splitDevices[0], threads: 1 });
+    await using second = createCpuBackend({ id: splitDevices[1], threads: 1 });
+    expectAsNear(`split ${weightType}`, await compare(filesByWeightType[weightType]!, [first, second]));
+  });
+
+  it.each(architectureFiles)("%s: stays within 0.02 of the golden engine in the mean", async (file) => {
+    await using first = createCpuBackend({ id: splitDevices[0], threads: 1 });
+    await using second = createCpuBackend({ id: splitDevices[1], threads: 1 });
+    const { between, missing } = await compare([file], [first, second]);
+    console.log(`split ${file}: ${between}`);
     expect(missing).toBe(0);
     expect(between.mean).toBeLessThanOrEqual(0.02);
   });
@@ -102,7 +130,7 @@ describe.runIf(hasSharedData)("goldens on the reference", () => {
     await using backend = createReferenceBackend();
     // The oracle needs a tenth of a second for a token of the larger model: one of its files whole, the beginnings of the others.
     const maxSteps = file.startsWith("stories15M") && file !== "stories15M-q8_0" ? 6 : undefined;
-    const comparison = await compare([file], backend, maxSteps);
+    const comparison = await compare([file], [backend], maxSteps);
     const { ours, missing } = comparison;
     console.log(`reference ${file}: ${ours}`);
     expect(missing).toBe(0);
@@ -112,7 +140,7 @@ describe.runIf(hasSharedData)("goldens on the reference", () => {
 
   it.each(architectureFiles)("%s: stays within 0.02 of the golden engine in the mean", async (file) => {
     await using backend = createReferenceBackend();
-    const { between } = await compare([file], backend);
+    const { between } = await compare([file], [backend]);
     console.log(`reference ${file}: ${between}`);
     expect(between.mean).toBeLessThanOrEqual(0.02);
   });
