@@ -1,5 +1,5 @@
 /** How fast this machine's threads read memory: the roof of decoding. */
-import { availableParallelism, freemem } from "node:os";
+import { availableParallelism } from "node:os";
 import { InsufficientMemoryError, InvalidRequestError } from "@thermocline/spec";
 import { loadCpuBinding } from "./load-binding.js";
 
@@ -37,9 +37,13 @@ export async function measureReadBandwidth(options: ReadBandwidthOptions = {}): 
     throw new InvalidRequestError("byteLength", byteLength, `is ${byteLength}`, "choose a positive multiple of 64");
   if (!(durationMs >= 0 && durationMs < Number.POSITIVE_INFINITY))
     throw new InvalidRequestError("durationMs", durationMs, `is ${durationMs}`, "choose a number of milliseconds from 0");
-  const measured = await loadCpuBinding().measureReadBandwidth(threads, byteLength, durationMs);
-  if (measured === undefined)
-    throw new InsufficientMemoryError("cpu", byteLength, freemem(), [], "measure the bandwidth with a smaller byteLength");
+  const refusal = () =>
+    new InsufficientMemoryError("cpu", byteLength, process.availableMemory(), [], "measure the bandwidth with a smaller byteLength");
+  const binding = loadCpuBinding();
+  // The system hands out more than it has, and ends a process that then writes to it.
+  if (byteLength > process.availableMemory()) throw refusal();
+  const measured = await binding.measureReadBandwidth(threads, byteLength, durationMs);
+  if (measured === undefined) throw refusal();
   const { bestBytesPerSecond, medianBytesPerSecond, numPasses } = measured;
   return { bytesPerSecond: bestBytesPerSecond, medianBytesPerSecond, numPasses, threads, byteLength };
 }

@@ -66,4 +66,10 @@ describe.runIf(hasAddon && isBuilt)("worker threads", () => {
       expect(await worker.terminate()).toBe(1);
     }
   });
+
+  it("can be terminated while they measure how fast memory is read", async () => {
+    const worker = startWorker("probing");
+    expect(await once(worker, "message")).toEqual(["probing"]);
+    expect(await worker.terminate()).toBe(1);
+  });
 });

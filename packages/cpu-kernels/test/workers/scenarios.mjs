@@ -1,6 +1,6 @@
 // What a program may do to a backend, each as its own process or worker: `node scenarios.mjs <scenario>`. Tested from native-lifecycle.test.ts.
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
-import { createCpuBackend } from "@thermocline/cpu-kernels";
+import { createCpuBackend, measureReadBandwidth } from "@thermocline/cpu-kernels";
 import { bindingNames, createMemoryLedger } from "@thermocline/spec";
 
 const ledger = createMemoryLedger({ "cpu:0": 2 ** 32 });
@@ -34,6 +34,12 @@ async function useOnce() {
 const numThreads = async () => (await import("node:fs")).readdirSync("/proc/self/task").length;
 
 const scenarios = {
+  async probing() {
+    const measured = measureReadBandwidth({ threads: 2, byteLength: 2 ** 20, durationMs: 300 });
+    report("probing");
+    await measured;
+  },
+
   async steps() {
     const backend = createCpuBackend({ threads: 2 });
     const { out, list } = fillList(backend, 16, 10);
