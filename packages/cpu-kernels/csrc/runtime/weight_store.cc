@@ -17,6 +17,7 @@ namespace {
 
 // Below the size from which a buffer asks for huge pages.
 constexpr size_t piece_bytes = size_t{2} << 20;
+constexpr uint64_t max_weight_bytes = uint64_t{1} << 53;
 constexpr int64_t progress_interval_ns = 30'000'000;
 constexpr std::chrono::milliseconds staging_idle_time{50};
 
@@ -103,6 +104,10 @@ const char* WeightSlices::problem(int64_t rows) const {
   if (layout == Layout::packed && !can_pack(dtype)) return "the storage type has no packed layout";
   if (row_bytes() > max_staging_bytes / static_cast<size_t>(std::max<int64_t>(1, std::min(rows, min_piece_rows()))))
     return "rows are too long to stage";
+  // Every byte count below follows from this one: selected rows are among the file's, and padding takes 15 more for each of them at most.
+  uint64_t file_bytes = 0;
+  if (rows < 0 || __builtin_mul_overflow(static_cast<uint64_t>(rows), row_bytes(), &file_bytes) || file_bytes > max_weight_bytes)
+    return "the weight is larger than any file";
   if (const char* problem = range_problem(row_ranges, rows, 1)) return problem;
   if (matrix_rows < 0 || (matrix_rows > 0 && num_rows() % matrix_rows != 0)) return "rows are no whole number of matrices";
   return range_problem(column_ranges, columns, block_elements);

@@ -110,6 +110,10 @@ void check_weights() {
   expect(cut.problem(1) != nullptr, "ranges out of order are refused");
   cut.column_ranges = {0, 96};
   expect(cut.problem(1) != nullptr, "ranges outside are refused");
+  WeightSlices vast{DType::f32, Layout::packed, 1, 4, int64_t{1} << 20, {0, int64_t{1} << 42}, {0, int64_t{1} << 20}};
+  expect(vast.problem(int64_t{1} << 42) != nullptr, "a weight whose bytes do not fit a count is refused");
+  vast.row_ranges = {0, 1};
+  expect(vast.problem(1) == nullptr && vast.byte_length() == size_t{64} << 20, "a long row is not");
   close(file);
   unlink(path.c_str());
   std::puts("weights: slices, packing, files that are missing, short or shrink");
