@@ -105,9 +105,21 @@ function notANumberSteps(shape: RoutingShape, data: RoutingData, stepOf: StepOf)
   return [{ ...stepOf([0, 1]), write: { logits }, faultDetail: "" }, ...correctSteps(shape, data, stepOf).slice(1, 3)];
 }
 
+/** Two of 8 experts: two infinite logits in row 0, none but negative infinities in row 1. Equal logits are equally likely. */
+function infiniteSteps(data: RoutingData, stepOf: StepOf): OpStep[] {
+  const logits = data.logits.slice().fill(Number.NEGATIVE_INFINITY, 8, 16);
+  logits[1] = logits[3] = Number.POSITIVE_INFINITY;
+  const check: OpStep["check"] = ({ expertIds, expertWeights }) => {
+    expectSameBits("expertIds", expertIds!.slice(0, 4), Int32Array.of(1, 3, 0, 1));
+    expectSameBits("expertWeights", expertWeights!.slice(0, 4), new Float32Array(4).fill(0.5));
+  };
+  return [{ ...stepOf([0, 1]), write: { logits }, check }];
+}
+
 export const routeExpertsCases: readonly OpCase[] = [
   ...routingShapes.map((shape) => routingCase("", shape, (data, stepOf) => correctSteps(shape, data, stepOf))),
   routingCase(", a NaN logit is a fault", routingShapes[1]!, (data, stepOf) => notANumberSteps(routingShapes[1]!, data, stepOf)),
+  routingCase(", infinite logits", routingShapes[1]!, infiniteSteps),
   routingCase(", batch-invariant", routingShapes[4]!, (_, stepOf) =>
     invarianceSteps(maxBatchSize, stepOf, ({ expertIds, expertWeights }, place) => [
       expertIds!.subarray(place * 8, (place + 1) * 8),

@@ -19,7 +19,8 @@ export const routeExperts: Kernel<"routeExperts"> = ({ expertIds, expertWeights,
     if (notANumber >= 0) throw new KernelFault(`logits[${t}, ${notANumber}] is NaN`);
     const order = Int32Array.from(row.keys()).sort((a, b) => row[b]! - row[a]! || a - b);
     const best = row[order[0]!]!;
-    const exponentials = Float64Array.from(order, (id) => Math.exp(row[id]! - best));
+    // Equal logits differ by 0, infinite ones too.
+    const exponentials = Float64Array.from(order, (id) => (row[id] === best ? 1 : Math.exp(row[id]! - best)));
     const used = normalize ? exponentials.subarray(0, numUsed) : exponentials;
     const total = used.reduce((sum, value) => sum + value, 0);
     for (let u = 0; u < numUsed; u++) {
