@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { type DType, dtypes, type ModelSource, type Tensor, type TensorInfo, type WeightLayout } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
 import { type CpuIsa, createCpuBackend } from "../src/index.js";
+import { expectSameBits } from "../src/op-cases/comparison.js";
 import { canDequantize, dequantizeRows } from "../src/reference/index.js";
 import { allocate, bindings, hasAddon, isas, ledgerFor, plain, randomSource, readFloats, record } from "./native-fixture.js";
 
@@ -22,11 +23,13 @@ function readBlocks(file: string): { readonly dtype: DType; readonly bytes: Uint
 const integers = new Set<DType>(["i8", "i16", "i32", "i64", "f64"]);
 
 /** A word a value; every NaN counts as one. */
-function wordsOf(values: Float32Array): Uint32Array {
-  const words = new Uint32Array(values.buffer, values.byteOffset, values.length).slice();
+function wordsOf(values: Float32Array): Int32Array {
+  const words = new Int32Array(values.buffer, values.byteOffset, values.length).slice();
   for (let i = 0; i < words.length; i++) if (Number.isNaN(values[i])) words[i] = 0x7fc00000;
   return words;
 }
+
+const expectSameFloats = (actual: Float32Array, wanted: Float32Array) => expectSameBits("word", wordsOf(actual), wordsOf(wanted));
 
 const files = hasBlocks ? readdirSync(blocksFolder).filter((file) => file.endsWith(".json")) : [];
 
@@ -35,7 +38,7 @@ describe.runIf(hasBlocks)("dequantizeRows", () => {
     const { dtype, bytes, values } = readBlocks(file);
     const actual = new Float32Array(values.length);
     dequantizeRows(dtype, bytes, actual);
-    expect(wordsOf(actual)).toEqual(wordsOf(values));
+    expectSameFloats(actual, values);
   });
 });
 
@@ -51,7 +54,7 @@ describe("the set of types", () => {
     dequantizeRows(dtype, bytes, whole);
     const middle = new Float32Array(blockSize);
     dequantizeRows(dtype, bytes.slice(blockBytes, 2 * blockBytes), middle);
-    expect(wordsOf(whole.subarray(blockSize, 2 * blockSize))).toEqual(wordsOf(middle));
+    expectSameFloats(whole.subarray(blockSize, 2 * blockSize), middle);
   });
 
   it("reads q8_1 and q8_k, whose sums do not count", () => {
@@ -114,7 +117,7 @@ describe.runIf(hasAddon)("an embedding on the CPU backend", () => {
     it.runIf(hasBlocks).each(files)(`gives ggml's floats bit for bit on ${isa}: %s`, async (file) => {
       const { dtype, bytes, values } = readBlocks(file);
       for (const [numRows, layout] of [[12, "packed"], [4, "packed"], [3, "plain"]] as const) // biome-ignore format: pairs
-        expect(wordsOf(await embed(isa, dtype, bytes, numRows, layout))).toEqual(wordsOf(reverseRows(values, numRows)));
+        expectSameFloats(await embed(isa, dtype, bytes, numRows, layout), reverseRows(values, numRows));
     });
 
     it.each((Object.keys(dtypes) as DType[]).filter(canDequantize))(
@@ -127,7 +130,7 @@ describe.runIf(hasAddon)("an embedding on the CPU backend", () => {
         const bytes = Uint8Array.from({ length: numRows * numBlocks * blockBytes }, () => random() >>> 13);
         const values = new Float32Array(numRows * numBlocks * blockSize);
         dequantizeRows(dtype, bytes, values);
-        expect(wordsOf(await embed(isa, dtype, bytes, numRows, "packed"))).toEqual(wordsOf(reverseRows(values, numRows)));
+        expectSameFloats(await embed(isa, dtype, bytes, numRows, "packed"), reverseRows(values, numRows));
       },
     );
   }

@@ -17,6 +17,7 @@ import {
 } from "@thermocline/spec";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createCpuBackend } from "../src/index.js";
+import { expectSameBits } from "../src/op-cases/comparison.js";
 import { dequantizeRows } from "../src/reference/index.js";
 import { allocate, bindings, hasAddon, ledgerFor, plain, randomSource, readFloats, record } from "./native-fixture.js";
 
@@ -77,19 +78,11 @@ async function rowsOf(backend: Backend, table: Tensor, ledger: ReturnType<typeof
   return readFloats(backend, out);
 }
 
-/** Element values from the file's bytes: q · scale in f32. */
+/** Element values from the file's bytes, as the reference reads them. */
 function elementsOf({ dtype, shape }: TensorInfo, bytes: Uint8Array): Float32Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset + fileOffset);
-  const f16 = (bits: number) => (1 + (bits & 0x3ff) / 1024) * 2 ** ((bits >> 10) - 15);
-  return Float32Array.from({ length: numElements(shape) }, (_, index) => {
-    if (dtype === "f32") return view.getFloat32(4 * index, true);
-    const block = Math.floor(index / 32) * (dtype === "q8_0" ? 34 : 18);
-    const scale = f16(view.getUint16(block, true));
-    const inBlock = index % 32;
-    if (dtype === "q8_0") return scale * view.getInt8(block + 2 + inBlock);
-    const byte = view.getUint8(block + 2 + (inBlock % 16));
-    return scale * ((inBlock < 16 ? byte & 15 : byte >> 4) - 8);
-  });
+  const values = new Float32Array(numElements(shape));
+  dequantizeRows(dtype, bytes.subarray(fileOffset), values);
+  return values;
 }
 
 function select(elements: Float32Array, numColumns: number, slices: readonly TensorSlice[]): Float32Array {
@@ -139,7 +132,7 @@ describe.runIf(hasAddon).each(["path", "blob"] as const)("loading a weight from 
     ]) {
       const info = tensorInfo(dtype, shape);
       const { loaded, wanted, fileBytes } = await loadRows(backend, kind, info);
-      expect(Buffer.compare(Buffer.from(loaded.buffer), Buffer.from(wanted.buffer))).toBe(0);
+      expectSameBits("element", loaded, wanted);
       expect(fileBytes).toBe(info.range.byteLength);
     }
   });
@@ -151,7 +144,7 @@ describe.runIf(hasAddon).each(["path", "blob"] as const)("loading a weight from 
     const columns: TensorSlice = { axis: 1, ranges: [[32, 32], [128, 96]] }; // biome-ignore format: pairs
     for (const slices of [[rows], [columns], [columns, rows]]) {
       const { loaded, wanted } = await loadRows(backend, kind, info, { slices });
-      expect(loaded).toEqual(wanted);
+      expectSameBits("element", loaded, wanted);
     }
   });
 
@@ -168,8 +161,7 @@ describe.runIf(hasAddon).each(["path", "blob"] as const)("loading a weight from 
     writeFileSync(path, bytes);
     const source = sourceOf(kind === "path" ? { kind, path } : { kind: "blob", blob: new Blob([]) }, bytes);
     const [, numRows, numColumns] = shape;
-    const values = new Float32Array(numElements(shape));
-    dequantizeRows(dtype, bytes.subarray(fileOffset), values);
+    const values = elementsOf(info, bytes);
     const ledger = ledgerFor("cpu:0");
     const wholeExperts: TensorSlice = { axis: 0, ranges: [[0, 1], [2, 1]] }; // biome-ignore format: pairs
     const partOfRows: TensorSlice = { axis: 1, ranges: [[1, 3], [6, 11]] }; // biome-ignore format: pairs

@@ -56,7 +56,7 @@ export interface OpCase {
   readonly dtype: DType;
   /** A second dtype that the backend must support for this op: that of the value cache. */
   readonly otherDType?: DType;
-  /** The same data at every call. */
+  /** The same data at every call. A plan may be run any number of times, one after the other. */
   readonly plan: () => OpPlan;
 }
 

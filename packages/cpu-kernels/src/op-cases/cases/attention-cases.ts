@@ -222,10 +222,16 @@ function invariantSteps(shape: AttentionShape, data: AttentionData): OpStep[] {
       write: { q, blockTables, contextLengths, queryStarts: Int32Array.from({ length: rows.length + 1 }, (_, index) => index) },
     };
   };
-  const decodes = invarianceSteps(data.queries.length, decodeOf, (outputs, place) => {
-    const bits = (outputs.out as Float32Array).slice(place * rowLength, (place + 1) * rowLength);
-    if (alone.length < data.queries.length) alone.push(bits);
-    return [bits];
+  const decodes = invarianceSteps(data.queries.length, decodeOf, (outputs, place) => [
+    outputs.out!.subarray(place * rowLength, (place + 1) * rowLength),
+  ]).map((step, index): OpStep => {
+    // The first steps run each query by itself.
+    if (index >= data.queries.length) return step;
+    const check: OpStep["check"] = (outputs) => {
+      alone[index] = (outputs.out as Float32Array).slice(0, rowLength);
+      step.check?.(outputs);
+    };
+    return { ...step, check };
   });
   const [chunks] = correctSteps(shape, data);
   const sameAsAlone: OpStep = {
