@@ -148,7 +148,7 @@ describe("a file that asks for more than the graph has", () => {
     ["a key that it does not know", { metadata: { "llama.logit_scale": f32(0.5) } }, "llama.logit_scale"],
     ["a negative epsilon", { metadata: { "llama.attention.layer_norm_rms_epsilon": f32(-1) } }, "llama.attention.layer_norm_rms_epsilon"],
     ["a rope base of zero", { metadata: { "llama.rope.freq_base": f32(0) } }, "llama.rope.freq_base"],
-    ["a bias", { tensors: { "blk.0.attn_q.bias": [hiddenSize] } }, "blk.0.attn_q.bias"],
+    ["a bias of the output", { tensors: { "blk.0.attn_output.bias": [hiddenSize] } }, "blk.0.attn_output.bias"],
     ["a norm that it lacks", { tensors: { "blk.0.attn_q_norm.weight": [16] } }, "blk.0.attn_q_norm.weight"],
     ["factors of a scaling that it does not ask for", { tensors: { "rope_factors_short.weight": [8] } }, "rope_factors_short.weight"],
     ["experts beside a dense layer", { tensors: { "blk.0.ffn_gate_exps.weight": [2, 96, hiddenSize] } }, "blk.0.ffn_gate_exps.weight"],

@@ -9,6 +9,7 @@ export const attentionUnit = (layer: number) => `blk.${layer}.attention`;
 export interface AttentionOptions {
   /** q, k and v are rows of one tensor, in this order. */
   readonly isFused?: boolean;
+  /** q, k and v have biases, which the file must hold; else those that it holds are added. */
   readonly hasBiases?: boolean;
   /** q and k are normed head by head before they are rotated. */
   readonly hasHeadNorms?: boolean;
@@ -82,7 +83,8 @@ function draftHeads(
           [{ axis: 0, ranges: [[firstFusedRow, numRows]] }],
         )
       : graph.weight(device, unit, `blk.${layer}.attn_${part}.weight`, [numRows, hiddenSize]);
-    const bias = hasBiases ? graph.weight(device, unit, `blk.${layer}.attn_${part}.bias`, [numRows]) : undefined;
+    const biasName = `blk.${layer}.attn_${part}.bias`;
+    const bias = hasBiases || graph.hasTensor(biasName) ? graph.weight(device, unit, biasName, [numRows]) : undefined;
     return { ...graph.linear(device, x, weight, bias), shape: ["numTokens", count, headDim] };
   };
   return {

@@ -60,6 +60,7 @@ export const randomArchitectures = {
     keys: { "rope.freq_base": f32(500_000) },
     ropeFactors: [{ name: "rope_freqs.weight", growth: 8 }],
   },
+  "llama-biases": { architecture: "llama", hasBiases: true },
   mixtral: { architecture: "llama", shape: { experts: { count: 8, used: 2, feedForwardLength: 96 } } },
   qwen2: { architecture: "qwen2", shape: { vocabSize: 250 }, hasBiases: true },
   qwen3: { architecture: "qwen3", shape: { headDim: 24 }, hasHeadNorms: true, isTied: true },
