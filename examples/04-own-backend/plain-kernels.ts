@@ -27,11 +27,19 @@ export const kernels: Kernels = {
   rmsNorm({ out, x, weight, eps }, rows) {
     const input = rows(x);
     const scales = floatsOf(rows(weight)[0]!);
+    const { length } = scales;
     rows(out).forEach((row, r) => {
-      const values = floatsOf(input[r]!);
-      const meanSquare = values.reduce((sum, value) => sum + value * value, 0) / values.length;
-      const inverse = 1 / Math.sqrt(meanSquare + eps);
-      floatsOf(row).set(values.map((value, column) => value * inverse * scales[column]!));
+      const [values, result] = [floatsOf(input[r]!), floatsOf(row)];
+      // A row is one vector, or the vectors of a token's heads.
+      for (let first = 0; first < values.length; first += length) {
+        const vector = values.subarray(first, first + length);
+        const meanSquare = vector.reduce((sum, value) => sum + value * value, 0) / length;
+        const inverse = 1 / Math.sqrt(meanSquare + eps);
+        result.set(
+          vector.map((value, column) => value * inverse * scales[column]!),
+          first,
+        );
+      }
     });
   },
 
