@@ -3,11 +3,11 @@ import { describe, expect, it } from "vitest";
 import { openEmbedder } from "../src/index.js";
 import { thermocline } from "./support/command.js";
 import { temporaryFolder } from "./support/paths.js";
-import { tinyBert } from "./support/tiny-bert.js";
+import { tinyEmbeddingModel } from "./support/tiny-embedding-model.js";
 
 const inFolder = temporaryFolder();
 const path = inFolder("bert.gguf");
-writeFileSync(path, tinyBert());
+writeFileSync(path, tinyEmbeddingModel());
 
 describe("embed", () => {
   const texts = ["lake", "sea", "a lake"];
@@ -41,7 +41,7 @@ describe("embed", () => {
   });
 
   it("refuses a text that is longer than the context, and to generate text with such a model", async () => {
-    const long = await thermocline(["embed", path, "--backend", "reference", "a".repeat(40), "--json"]);
+    const long = await thermocline(["embed", path, "--backend", "reference", "a ".repeat(40), "--json"]);
     expect(long).toMatchObject({ exitCode: 1, stdout: "" });
     expect(JSON.parse(long.stderr).error.code).toBe("invalid-request");
     const others = [["chat"], ["run", "--prompt", "hi"], ["eval", "--text", "/none"], ["bench"]];

@@ -1,27 +1,12 @@
 /** What an embedder is made from, and the limits of its steps that follow. */
-import {
-  type Backend,
-  InvalidRequestError,
-  type MemoryLedger,
-  type ModelConfig,
-  type ModelSource,
-  type Placement,
-} from "@thermocline/spec";
+import { InvalidRequestError, type ModelConfig } from "@thermocline/spec";
 import type { StepLimits } from "./graph/step-limits.js";
-import type { LoadProgress } from "./model-memory.js";
+import type { PlacedModelOptions } from "./placed-model.js";
 import type { TextTokenizer } from "./tokenizer/index.js";
 
 const blockSize = 32;
 
-export interface EmbedderOptions {
-  readonly source: ModelSource;
-  /** The first is the default device. The embedder does not dispose them. */
-  readonly backends: readonly Backend[];
-  /** Where every unit lies; absent: everything on the first backend. */
-  readonly placement?: Placement;
-  readonly ledger: MemoryLedger;
-  /** Names the model in reservations; default: the model's name in the file. */
-  readonly owner?: string;
+export interface EmbedderOptions extends PlacedModelOptions {
   /** Tokens of one text, the vocabulary's special ones included; default: the model's. */
   readonly contextLength?: number;
   /** Texts in one step. Default 32. */
@@ -30,8 +15,6 @@ export interface EmbedderOptions {
   readonly maxBatchTokens?: number;
   /** Default: from the source's vocabulary. */
   readonly tokenizer?: TextTokenizer;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: LoadProgress) => void;
   /** Switches for testing; none changes a result. */
   readonly diagnostics?: { readonly poisonDeadActivations?: boolean };
 }

@@ -1,12 +1,9 @@
 /** A model of embeddings on its devices: texts in, unit vectors out. */
 import {
   type Backend,
-  type BackendTraits,
-  type DeviceId,
   type DeviceMemoryReport,
   type Embedder,
   InvalidRequestError,
-  type MemoryClass,
   type MemoryLedger,
   type ModelConfig,
   type Pooling,
@@ -16,11 +13,9 @@ import {
 import { readModelConfig } from "./config/model-config.js";
 import { type EmbedderOptions, embeddingLimitsOf } from "./embedder-options.js";
 import { EmbeddingRunner } from "./embedding-runner.js";
-import { draftModelGraph } from "./graph/model-graph.js";
 import type { StepLimits } from "./graph/step-limits.js";
-import { ModelMemory } from "./model-memory.js";
-import { listOffloadUnits, placeOnOneDevice } from "./offload-units.js";
-import { checkPlacement } from "./placement.js";
+import type { ModelMemory } from "./model-memory.js";
+import { devicesOf, placeModel, reportMemory } from "./placed-model.js";
 import { checkedTokenIds } from "./request-checks.js";
 import { createTokenizer, type TextTokenizer } from "./tokenizer/index.js";
 
@@ -40,22 +35,12 @@ export async function createEmbedder(options: EmbedderOptions): Promise<Embedder
     throw new UnsupportedModelError(config.architecture, "general.architecture", "generates text and makes no vectors of texts", ["bert"]);
   const limits = embeddingLimitsOf(options, config);
   const tokenizer = options.tokenizer ?? (source.vocabulary && createTokenizer(source.vocabulary));
-  const backends = new Map(options.backends.map((backend) => [backend.device.id, backend]));
-  const [defaultBackend] = options.backends;
-  if (defaultBackend === undefined) throw new InvalidRequestError("backends", [], "is empty", "give at least one backend");
-  const units = listOffloadUnits(source, config);
-  const placement = options.placement ?? placeOnOneDevice(units, defaultBackend.device.id);
-  checkPlacement(placement, units, [...backends.keys()]);
-  const traits = new Map<DeviceId, BackendTraits>([...backends].map(([id, backend]) => [id, backend.traits]));
-  const graph = draftModelGraph(source, config, placement, traits, limits);
-  const owner = options.owner ?? String(source.metadata.get("general.name") ?? config.architecture);
-
-  const memory = new ModelMemory(graph, backends, ledger, owner);
+  const placed = placeModel(options, config, limits);
+  const { graph, memory, backends } = placed;
   try {
     await memory.load(source, options);
     const runner = new EmbeddingRunner(graph, memory, backends, limits, config.pooling, options.diagnostics);
-    const used = [...graph.devices.keys()].map((device) => backends.get(device)!);
-    return new ModelEmbedder(config, limits, memory, runner, used, ledger, tokenizer, source.vocabulary);
+    return new ModelEmbedder(config, limits, memory, runner, devicesOf(placed), ledger, tokenizer, source.vocabulary);
   } catch (error) {
     memory[Symbol.dispose]();
     throw error;
@@ -93,14 +78,7 @@ class ModelEmbedder implements Embedder {
   }
 
   memory(): readonly DeviceMemoryReport[] {
-    return this.backends.map(({ device }) => {
-      const byteLengthByClass: Partial<Record<MemoryClass, number>> = {};
-      for (const reservation of this.modelMemory.reservations) {
-        if (reservation.device !== device.id) continue;
-        byteLengthByClass[reservation.class] = (byteLengthByClass[reservation.class] ?? 0) + reservation.byteLength;
-      }
-      return { device: device.id, name: device.name, budgetBytes: this.ledger.budget(device.id), byteLengthByClass };
-    });
+    return reportMemory(this.modelMemory, this.backends, this.ledger);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,33 +1,16 @@
 /** What an engine is made from, and the limits of its steps that follow. */
-import {
-  type Backend,
-  type DType,
-  InvalidRequestError,
-  type MemoryLedger,
-  type ModelConfig,
-  type ModelSource,
-  type Placement,
-  type Tokenizer,
-} from "@thermocline/spec";
+import { type DType, InvalidRequestError, type ModelConfig, type Tokenizer } from "@thermocline/spec";
 import type { StepLimits } from "./graph/step-limits.js";
 import { kvGroupsOf } from "./kv-cache/kv-groups.js";
-import type { LoadProgress } from "./model-memory.js";
 import type { RunnerOptions } from "./model-runner.js";
+import type { PlacedModelOptions } from "./placed-model.js";
 
 const defaultMaxLogprobs = 20;
 const kvBlockSize = 32;
 const defaultMaxLogitEdits = 1024;
 const defaultContextLength = 4096;
 
-export interface EngineOptions {
-  readonly source: ModelSource;
-  /** The first is the default device. The engine does not dispose them. */
-  readonly backends: readonly Backend[];
-  /** Where every unit lies; absent: everything on the first backend. */
-  readonly placement?: Placement;
-  readonly ledger: MemoryLedger;
-  /** Names the model in reservations; default: the model's name in the file. */
-  readonly owner?: string;
+export interface EngineOptions extends PlacedModelOptions {
   /** Tokens of one sequence; default: the model's, at most 4096. */
   readonly contextLength?: number;
   /** Sequences decoded together; more wait. Default 1. */
@@ -56,8 +39,6 @@ export interface EngineOptions {
   readonly maxLogitEdits?: number;
   /** Default: from the source's vocabulary. */
   readonly tokenizer?: Tokenizer;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: LoadProgress) => void;
   readonly diagnostics?: EngineDiagnostics;
 }
 

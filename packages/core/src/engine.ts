@@ -1,8 +1,6 @@
 /** A model on its devices, serving any number of requests at once. */
 import {
   type Backend,
-  type BackendTraits,
-  type DeviceId,
   type DeviceMemoryReport,
   type Engine,
   type EngineStatistics,
@@ -10,7 +8,6 @@ import {
   type GenerateRequest,
   InvalidRequestError,
   type KvCacheStatistics,
-  type MemoryClass,
   type MemoryLedger,
   type ModelConfig,
   type PositionLogits,
@@ -21,13 +18,12 @@ import {
 import { readModelConfig } from "./config/model-config.js";
 import { type EngineOptions, stepLimitsOf } from "./engine-options.js";
 import { Generation } from "./generation.js";
-import { draftModelGraph, type KvCacheBlock } from "./graph/model-graph.js";
+import type { KvCacheBlock } from "./graph/model-graph.js";
 import type { StepLimits } from "./graph/step-limits.js";
 import { KvCache } from "./kv-cache/kv-cache.js";
-import { ModelMemory } from "./model-memory.js";
+import type { ModelMemory } from "./model-memory.js";
 import { ModelRunner, type StepResult } from "./model-runner.js";
-import { listOffloadUnits, placeOnOneDevice } from "./offload-units.js";
-import { checkPlacement } from "./placement.js";
+import { devicesOf, placeModel, reportMemory } from "./placed-model.js";
 import {
   checkedLogitBias,
   checkedLogprobs,
@@ -67,23 +63,13 @@ export async function createEngine(options: EngineOptions): Promise<LoadedEngine
     );
   }
   const limits = stepLimitsOf(options, config);
-  const backends = new Map(options.backends.map((backend) => [backend.device.id, backend]));
-  const [defaultBackend] = options.backends;
-  if (defaultBackend === undefined) throw new InvalidRequestError("backends", [], "is empty", "give at least one backend");
-  const units = listOffloadUnits(source, config);
-  const placement = options.placement ?? placeOnOneDevice(units, defaultBackend.device.id);
-  checkPlacement(placement, units, [...backends.keys()]);
-  const traits = new Map<DeviceId, BackendTraits>([...backends].map(([id, backend]) => [id, backend.traits]));
-  const graph = draftModelGraph(source, config, placement, traits, limits);
-  const owner = options.owner ?? String(source.metadata.get("general.name") ?? config.architecture);
-
-  const memory = new ModelMemory(graph, backends, ledger, owner);
+  const placed = placeModel(options, config, limits);
+  const { graph, memory, backends } = placed;
   try {
     if (options.diagnostics?.poisonKvCaches) memory.fillKvCaches(0xff);
     await memory.load(source, options);
     const runner = new ModelRunner(graph, memory, backends, limits, options.diagnostics);
-    const used = [...graph.devices.keys()].map((device) => backends.get(device)!);
-    return new ModelEngine(config, limits, graph.kvCacheBlocks, memory, runner, used, ledger, options);
+    return new ModelEngine(config, limits, graph.kvCacheBlocks, memory, runner, devicesOf(placed), ledger, options);
   } catch (error) {
     memory[Symbol.dispose]();
     throw error;
@@ -178,14 +164,7 @@ class ModelEngine implements LoadedEngine {
   }
 
   memory(): readonly DeviceMemoryReport[] {
-    return this.backends.map(({ device }) => {
-      const byteLengthByClass: Partial<Record<MemoryClass, number>> = {};
-      for (const reservation of this.modelMemory.reservations) {
-        if (reservation.device !== device.id) continue;
-        byteLengthByClass[reservation.class] = (byteLengthByClass[reservation.class] ?? 0) + reservation.byteLength;
-      }
-      return { device: device.id, name: device.name, budgetBytes: this.ledger.budget(device.id), byteLengthByClass };
-    });
+    return reportMemory(this.modelMemory, this.backends, this.ledger);
   }
 
   statistics(): EngineStatistics {
