@@ -1,12 +1,16 @@
 /** The units of a model that a plan places, with their tensors and bytes as the file holds them. */
 import {
   type DeviceId,
+  type DType,
   dtypes,
+  type LayerConfig,
   type ModelConfig,
   type ModelSource,
   type OffloadUnit,
   type Placement,
+  type TensorInfo,
   type UnitKind,
+  type UnitWeights,
 } from "@thermocline/spec";
 
 const layerTensor = /^blk\.(\d+)\.(.+)$/;
@@ -38,41 +42,76 @@ function unitOf(tensorName: string, { layers }: ModelConfig): UnitName {
   return layerUnit(expertTensor.test(name) ? "experts" : "router", layer);
 }
 
+/** Commands of a step for a unit that lies whole on one device. */
+const numCommandsOfKind: Readonly<Record<UnitKind, number>> = {
+  embedding: 1,
+  attention: 9,
+  "feed-forward": 6,
+  router: 3,
+  experts: 6,
+  "shared-experts": 5,
+  predictor: 2,
+  head: 4,
+};
+
 /** In the order in which a token passes them. A head tied to the embedding names the embedding's tensor too. */
 export function listOffloadUnits(source: ModelSource, config: ModelConfig): readonly OffloadUnit[] {
-  const units = new Map<string, UnitName & { tensors: string[]; byteLength: number }>();
-  const unit = (name: UnitName) => units.set(name.id, { ...name, tensors: [], byteLength: 0 });
+  const units = new Map<string, UnitName & { tensors: TensorInfo[] }>();
+  const unit = (name: UnitName) => units.set(name.id, { ...name, tensors: [] });
   unit(embeddingUnit);
   config.layers.forEach(({ experts }, layer) => {
     unit(layerUnit("attention", layer));
     for (const kind of experts === undefined ? (["feed-forward"] as const) : (["router", "experts"] as const)) unit(layerUnit(kind, layer));
   });
   unit(headUnit);
-  const add = (id: string, name: string, byteLength: number) => {
-    const known = units.get(id);
-    if (known === undefined) return;
-    known.tensors.push(name);
-    known.byteLength += byteLength;
-  };
-  for (const { name, range } of source.tensors.values()) add(unitOf(name, config).id, name, range.byteLength);
+  for (const info of source.tensors.values()) units.get(unitOf(info.name, config).id)?.tensors.push(info);
   const embedding = source.tensors.get("token_embd.weight");
   const isTied = config.pooling === undefined && !source.tensors.has("output.weight");
-  if (isTied && embedding !== undefined) add("head", embedding.name, embedding.range.byteLength);
+  if (isTied && embedding !== undefined) units.get("head")!.tensors.push(embedding);
 
-  return [...units.values()].map(({ byteLength, ...known }): OffloadUnit => {
-    const always = { ...known, alwaysBytes: byteLength, conditionalBytes: 0, activationFrequency: 1 };
-    const { experts, feedForwardLength } = config.layers[known.layer] ?? {};
-    if (known.kind === "experts") {
-      const { count, used } = experts!;
-      const rows = { count, blockSize: 1 };
-      return { ...always, rows, alwaysBytes: 0, conditionalBytes: byteLength, activationFrequency: used / count };
+  return [...units.values()].map(({ tensors, ...known }): OffloadUnit => {
+    const { experts, feedForwardLength, ...layer } = config.layers[known.layer] ?? {};
+    const isConditional = known.kind === "experts" || known.kind === "embedding";
+    const common = {
+      ...known,
+      tensors: tensors.map(({ name }) => name),
+      weights: weightsByDType(tensors, isConditional),
+      activationFrequency: 1,
+      numCommands: numCommandsOfKind[known.kind],
+    };
+    switch (known.kind) {
+      case "embedding":
+        return { ...common, activationFrequency: 1 / config.vocabSize };
+      case "experts": {
+        const { count, used } = experts!;
+        return { ...common, rows: { count, blockSize: 1 }, activationFrequency: used / count };
+      }
+      case "attention": {
+        const { numHeads, headDimK, headDimV, slidingWindow } = layer as LayerConfig;
+        const multiplyAddsPerCachedToken = numHeads * (headDimK + headDimV);
+        const window = slidingWindow === undefined ? {} : { slidingWindow };
+        return { ...common, kvCache: { ...window, multiplyAddsPerCachedToken, stateBytesPerSequence: 0 } };
+      }
+      case "feed-forward": {
+        // Down is quantised along the neurons, so they are cut only at its whole blocks.
+        const down = source.tensors.get(`blk.${known.layer}.ffn_down.weight`);
+        const blockSize = down === undefined ? 1 : dtypes[down.dtype].blockSize;
+        return { ...common, rows: { count: feedForwardLength!, blockSize } };
+      }
+      default:
+        return common;
     }
-    if (known.kind !== "feed-forward") return always;
-    // Down is quantised along the neurons, so they are cut only at its whole blocks.
-    const down = source.tensors.get(`blk.${known.layer}.ffn_down.weight`);
-    const blockSize = down === undefined ? 1 : dtypes[down.dtype].blockSize;
-    return { ...always, rows: { count: feedForwardLength!, blockSize } };
   });
+}
+
+function weightsByDType(tensors: readonly TensorInfo[], isConditional: boolean): readonly UnitWeights[] {
+  const byteLengths = new Map<DType, number>();
+  for (const { dtype, range } of tensors) byteLengths.set(dtype, (byteLengths.get(dtype) ?? 0) + range.byteLength);
+  return [...byteLengths].map(([dtype, byteLength]) => ({
+    dtype,
+    alwaysBytes: isConditional ? 0 : byteLength,
+    conditionalBytes: isConditional ? byteLength : 0,
+  }));
 }
 
 /** Everything on one device. */

@@ -1,5 +1,13 @@
 /** A plan as a table for people. */
-import type { IndexRange, OffloadPlan, OffloadPlanUnit, OffloadUnit, PlacedPart, PlanDevice } from "@thermocline/spec";
+import {
+  type IndexRange,
+  type OffloadPlan,
+  type OffloadPlanUnit,
+  type OffloadUnit,
+  type PlacedPart,
+  type PlanDevice,
+  unitByteLength,
+} from "@thermocline/spec";
 import { resolvePlan } from "./resolve-plan.js";
 
 const columns = [
@@ -58,7 +66,7 @@ function rowOf(unit: OffloadUnit, part: PlacedPart, bytes: number, isFirst: bool
 }
 
 function readBytes(unit: OffloadUnit, part: PlacedPart): number {
-  const bytes = unit.alwaysBytes + unit.conditionalBytes;
+  const bytes = unitByteLength(unit);
   if (part.rows === undefined) return bytes;
   return (bytes * countRows(part.rows)) / unit.rows!.count;
 }

@@ -3,7 +3,8 @@ import type { OffloadUnit } from "@thermocline/spec";
 export const model = "3f9a1c2b";
 
 function unit(id: string, kind: OffloadUnit["kind"], layer: number, alwaysBytes: number, rows?: OffloadUnit["rows"]): OffloadUnit {
-  return { id, kind, layer, tensors: [`${id}.weight`], alwaysBytes, conditionalBytes: 0, activationFrequency: 1, ...(rows && { rows }) };
+  const weights = [{ dtype: "q8_0", alwaysBytes, conditionalBytes: 0 }] as const;
+  return { id, kind, layer, tensors: [`${id}.weight`], weights, activationFrequency: 1, numCommands: 8, ...(rows && { rows }) };
 }
 
 /** Two layers of 768 neurons in blocks of 32, as in a small q8_0 model. */

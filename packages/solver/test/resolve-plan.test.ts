@@ -162,7 +162,8 @@ describe("createSharePlan", () => {
   });
 
   it("gives out whole experts, and leaves their router on the first device", () => {
-    const common = { layer: 0, tensors: [] as string[], alwaysBytes: 0, conditionalBytes: 8, activationFrequency: 0.25 };
+    const weights = [{ dtype: "q8_0", alwaysBytes: 0, conditionalBytes: 8 }] as const;
+    const common = { layer: 0, tensors: [] as string[], weights, activationFrequency: 0.25, numCommands: 5 };
     const mixture: readonly OffloadUnit[] = [
       { ...common, id: "blk.0.router", kind: "router" },
       { ...common, id: "blk.0.experts", kind: "experts", rows: { count: 8, blockSize: 1 } },

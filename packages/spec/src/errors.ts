@@ -164,6 +164,19 @@ export class InvalidPlanError extends ThermoclineError {
   }
 }
 
+/** What was asked does not fit, however it is placed. */
+export class InfeasiblePlanError extends ThermoclineError {
+  readonly code = "infeasible-plan";
+  constructor(
+    /** More bytes for these devices, all of them together, would do. */
+    readonly missingBytes: Readonly<Record<DeviceId, number>>,
+    cure: string,
+  ) {
+    const missing = Object.entries(missingBytes).map(([device, byteLength]) => `${device} lacks ${byteLength} bytes`);
+    super(`no placement fits: ${missing.join(", ")}`, cure);
+  }
+}
+
 /** A request that cannot be served as it stands. */
 export class InvalidRequestError extends ThermoclineError {
   readonly code = "invalid-request";

@@ -1,3 +1,4 @@
+export * from "./assertion.js";
 export * from "./backend.js";
 export {
   absentHandle,
@@ -17,9 +18,13 @@ export * from "./dtype.js";
 export * from "./engine.js";
 export * from "./errors.js";
 export * from "./kernel-set.js";
+export * from "./machine.js";
 export * from "./memory.js";
+export * from "./memory-demand.js";
 export * from "./model-source.js";
-export * from "./offload.js";
+export * from "./offload-plan.js";
+export * from "./offload-problem.js";
+export * from "./offload-unit.js";
 export * from "./op-table.js";
 export * from "./sampling.js";
 export * from "./tokenizer.js";

@@ -8,15 +8,15 @@ const unit = (kind: OffloadUnit["kind"], alwaysBytes: number, conditionalBytes =
   kind,
   layer: 0,
   tensors: [],
-  alwaysBytes,
-  conditionalBytes,
+  weights: [{ dtype: "q8_0", alwaysBytes, conditionalBytes }],
   activationFrequency,
+  numCommands: 1,
 });
 
 describe("bytes that a token reads", () => {
   it("are a row of the embedding, the experts that are expected, and everything else", () => {
-    const units = [unit("embedding", 1000), unit("attention", 50), unit("experts", 4, 800, 0.25), unit("head", 1000)];
-    expect(activeBytesPerToken(units, { vocabSize: 100 })).toBe(10 + 50 + 4 + 200 + 1000);
+    const units = [unit("embedding", 0, 1000, 0.01), unit("attention", 50), unit("experts", 4, 800, 0.25), unit("head", 1000)];
+    expect(activeBytesPerToken(units)).toBe(10 + 50 + 4 + 200 + 1000);
   });
 });
 

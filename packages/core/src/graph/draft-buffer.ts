@@ -1,6 +1,7 @@
 /** Stand-ins for buffers while a graph is drafted, before any memory exists. */
-import assert from "node:assert";
+
 import type { DeviceBuffer, DeviceId, DType, MemoryReservation, TensorSlice } from "@thermocline/spec";
+import { AssertionError } from "@thermocline/spec";
 
 /** Where a drafted tensor's bytes will lie. */
 export type DraftRegion =
@@ -22,7 +23,7 @@ export class DraftBuffer implements DeviceBuffer {
   ) {}
 
   get reservation(): MemoryReservation {
-    return assert.fail("a drafted buffer has no memory");
+    throw new AssertionError("a drafted buffer has no memory");
   }
 
   [Symbol.dispose](): void {}

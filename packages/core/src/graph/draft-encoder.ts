@@ -1,6 +1,5 @@
 /** Takes commands down with their draft tensors; runs the same checks as a real encoder, so a draft fails where a recording would. */
-import assert from "node:assert";
-import { type BackendTraits, type Command, CommandEncoder, type CommandList, type DeviceId } from "@thermocline/spec";
+import { AssertionError, type BackendTraits, type Command, CommandEncoder, type CommandList, type DeviceId } from "@thermocline/spec";
 
 export class DraftEncoder extends CommandEncoder {
   readonly commands: Command[] = [];
@@ -17,6 +16,6 @@ export class DraftEncoder extends CommandEncoder {
   }
 
   protected override finishList(): CommandList {
-    assert.fail("a draft is bound, not finished");
+    throw new AssertionError("a draft is bound, not finished");
   }
 }

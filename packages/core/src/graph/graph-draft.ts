@@ -5,8 +5,8 @@
  * Hand-overs reuse one staging region for each pair of devices and role. That is safe because a device writes the region again only
  * after it has waited for a result that the reader gave after its last read: the residual stream comes back, or a partial sum does.
  */
-import assert from "node:assert";
 import {
+  assert,
   type BackendTraits,
   type DeviceId,
   type Dim,

@@ -2,8 +2,7 @@
  * The host memory that all devices of an engine and the caller share: a step's inputs and outputs, the tensors that change hands
  * between devices, and the signals' counters. Laid out by name first, then allocated once as a SharedArrayBuffer.
  */
-import assert from "node:assert";
-import { signalSlotStride } from "@thermocline/spec";
+import { assert, signalSlotStride } from "@thermocline/spec";
 
 /** A cache line: two regions never share one. */
 const regionAlignment = 64;

@@ -2,7 +2,7 @@
  * The blocks of one group of layers: which are free, which are held and by how many sequences, and which keep a prefix for later requests
  * although nobody holds them. Everything is O(1) a block.
  */
-import assert from "node:assert";
+import { assert } from "@thermocline/spec";
 
 export class BlockPool {
   /** Blocks that hold nothing of use. */
@@ -20,7 +20,7 @@ export class BlockPool {
     readonly numBlocks: number,
     order: readonly number[] = Array.from({ length: numBlocks }, (_, block) => block),
   ) {
-    assert.equal(order.length, numBlocks);
+    assert(order.length === numBlocks, `an order of ${order.length} blocks for ${numBlocks}`);
     this.#free = [...order].reverse();
     this.#holders = new Int32Array(numBlocks);
     this.#keyOfBlock = new Array<string | undefined>(numBlocks).fill(undefined);
@@ -64,7 +64,7 @@ export class BlockPool {
   keep(block: number, key: string): void {
     assert(this.#holders[block]! > 0, `block ${block} is not in use`);
     if (this.#blockOfKey.has(key)) return;
-    assert.equal(this.#keyOfBlock[block], undefined, `block ${block} holds another prefix`);
+    assert(this.#keyOfBlock[block] === undefined, `block ${block} holds another prefix`);
     this.#keyOfBlock[block] = key;
     this.#blockOfKey.set(key, block);
   }

@@ -1,6 +1,7 @@
 /** The hidden states of a text's tokens → one vector of the text. */
-import assert from "node:assert";
+
 import type { ModelConfig, Tensor } from "@thermocline/spec";
+import { assert } from "@thermocline/spec";
 import type { GraphDraft } from "../graph/graph-draft.js";
 import { headUnit } from "./head.js";
 

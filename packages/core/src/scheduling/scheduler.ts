@@ -3,7 +3,7 @@
  * the rest of the step. A sequence gets blocks as it grows; where none is free, the one that came last gives up its blocks and is
  * computed again later. Texts that are scored have steps of their own, and give up their blocks before any generation does.
  */
-import assert from "node:assert";
+import { assert } from "@thermocline/spec";
 import type { StepLimits } from "../graph/step-limits.js";
 import type { KvCache } from "../kv-cache/kv-cache.js";
 import type { Sequence } from "./sequence.js";

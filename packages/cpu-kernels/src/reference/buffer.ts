@@ -1,5 +1,5 @@
 import type { DeviceBuffer, DeviceId, MemoryReservation } from "@thermocline/spec";
-import { assert } from "./assertion.js";
+import { assert } from "@thermocline/spec";
 
 /** Memory of the JavaScript process: allocated here, or imported and left alone at the end. */
 export class ReferenceBuffer implements DeviceBuffer {

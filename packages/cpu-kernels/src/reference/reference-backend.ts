@@ -17,7 +17,7 @@ import {
   type Tensor,
   type TensorInfo,
 } from "@thermocline/spec";
-import { assert } from "./assertion.js";
+import { assert } from "@thermocline/spec";
 import { ReferenceBuffer } from "./buffer.js";
 import { ReferenceCommandList, ReferenceEncoder } from "./command-list.js";
 import { Executor } from "./executor.js";

@@ -1,9 +1,10 @@
-import type { ModelConfig, OffloadUnit } from "@thermocline/spec";
+import type { OffloadUnit } from "@thermocline/spec";
 
 /** Bytes of weights that one decoded token reads, as the file holds them: of the embedding a row, of experts those that are expected. */
-export function activeBytesPerToken(units: readonly OffloadUnit[], { vocabSize }: Pick<ModelConfig, "vocabSize">): number {
-  return units.reduce((sum, { kind, alwaysBytes, conditionalBytes, activationFrequency }) => {
-    if (kind === "embedding") return sum + (alwaysBytes + conditionalBytes) / vocabSize;
-    return sum + alwaysBytes + conditionalBytes * activationFrequency;
-  }, 0);
+export function activeBytesPerToken(units: readonly OffloadUnit[]): number {
+  let sum = 0;
+  for (const { weights, activationFrequency } of units) {
+    for (const { alwaysBytes, conditionalBytes } of weights) sum += alwaysBytes + conditionalBytes * activationFrequency;
+  }
+  return sum;
 }

@@ -46,7 +46,7 @@ export async function bench(path: string, options: BenchOptions): Promise<void> 
     const header = await readModelHeader(path, signal);
     const request = requestOf(header, options);
     const conditions = readConditions(packageVersion);
-    const activeBytes = activeBytesPerToken(listOffloadUnits(header.source, header.config), header.config);
+    const activeBytes = activeBytesPerToken(listOffloadUnits(header.source, header.config));
     const measurements: Measurement[] = [];
     let name = "";
     for (const threads of threadCountsOf(options)) {
