@@ -42,8 +42,12 @@ function check(value: unknown, schema: PlanSchema, path: string): void {
     if (!Number.isFinite(value)) refuse(`is ${value}`, "write a finite number");
     if (schema.minimum !== undefined && (value as number) < schema.minimum)
       refuse(`is ${value}`, `write a number of at least ${schema.minimum}${wanted}`);
+    if (schema.maximum !== undefined && (value as number) > schema.maximum)
+      refuse(`is ${value}`, `write a number of at most ${schema.maximum}${wanted}`);
   }
   if (found === "string" && (value as string).length < (schema.minLength ?? 0)) refuse("is empty", `write a name${wanted}`);
+  if (schema.enum !== undefined && !schema.enum.includes(value as string))
+    refuse(`is ${describe(value)}`, `write one of ${schema.enum.join(", ")}${wanted}`);
   if (found === "array") checkArray(value as readonly unknown[], schema, path, refuse);
   if (found === "object") checkObject(value as Readonly<Record<string, unknown>>, schema, path, refuse);
 }

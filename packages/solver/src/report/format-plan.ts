@@ -8,7 +8,7 @@ import {
   type PlanDevice,
   unitByteLength,
 } from "@thermocline/spec";
-import { resolvePlan } from "./resolve-plan.js";
+import { resolvePlan } from "../plan/resolve-plan.js";
 
 const columns = [
   { name: "unit", align: "left" },
