@@ -19,6 +19,8 @@ export interface HostLedger extends MemoryLedger {
   addHostDevice(device: DeviceId): void;
 }
 
+type Claim = Pick<MemoryRequest, "device" | "owner" | "byteLength">;
+
 const hostLedgers = new WeakMap<MemoryLedger, HostLedger>();
 
 /** The host ledger over a ledger: always the same one, so that all models of a shared ledger are counted. */
@@ -33,23 +35,59 @@ export function hostLedgerOf(ledger: MemoryLedger): HostLedger {
 
 function createHostLedger(ledger: MemoryLedger, budgetBytes: number): HostLedger {
   const hostDevices = new Set<DeviceId>();
-  const sumOf = (requests: readonly MemoryRequest[]) => requests.reduce((sum, { byteLength }) => sum + byteLength, 0);
-  const onHost = <Request extends MemoryRequest>(requests: readonly Request[]) => requests.filter(({ device }) => hostDevices.has(device));
+
+  /** Bytes of the host that are spoken for: by each owner on each device what it has, or is guaranteed where that is more. */
+  function committedBytes(more: readonly Claim[], kind: "reserved" | "guaranteed"): number {
+    const commitments = new Map<string, { reserved: number; guaranteed: number }>();
+    const add = (claims: readonly Claim[], to: "reserved" | "guaranteed") => {
+      for (const { device, owner, byteLength } of claims) {
+        if (!hostDevices.has(device)) continue;
+        const key = JSON.stringify([device, owner]);
+        const known = commitments.get(key) ?? { reserved: 0, guaranteed: 0 };
+        known[to] += byteLength;
+        commitments.set(key, known);
+      }
+    };
+    add(ledger.report(), "reserved");
+    add(ledger.guarantees(), "guaranteed");
+    add(more, kind);
+    const standing = [...hostDevices].map((device) => ledger.standingReserve(device));
+    return [...commitments.values()].reduce(
+      (sum, { reserved, guaranteed }) => sum + Math.max(reserved, guaranteed),
+      Math.max(0, ...standing),
+    );
+  }
+
+  function check(claims: readonly Claim[], kind: "reserved" | "guaranteed"): void {
+    const excessBytes = committedBytes(claims, kind) - budgetBytes;
+    if (!(excessBytes > 0)) return;
+    const onHost = claims.filter(({ device }) => hostDevices.has(device));
+    // What goes to other devices is theirs to judge.
+    if (onHost.length === 0) return;
+    const needBytes = onHost.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    const holders = ledger.report().filter(({ device }) => hostDevices.has(device));
+    const cure = "lower the context length or the batch, use a smaller model, or dispose of a model that is open";
+    const haveBytes = Number.isFinite(needBytes)
+      ? Math.max(0, needBytes - excessBytes)
+      : Math.max(0, budgetBytes - committedBytes([], kind));
+    throw new InsufficientMemoryError(`host memory (${[...hostDevices].join(", ")})`, needBytes, haveBytes, holders, cure);
+  }
+
   return {
-    addHostDevice: (device) => void hostDevices.add(device),
     setBudget: (device, bytes) => ledger.setBudget(device, bytes),
     budget: (device) => ledger.budget(device),
-    available: (device) => ledger.available(device),
+    setReserve: (device, bytes) => ledger.setReserve(device, bytes),
+    standingReserve: (device) => ledger.standingReserve(device),
+    available: (device, owner) => ledger.available(device, owner),
+    guarantees: () => ledger.guarantees(),
     report: () => ledger.report(),
+    addHostDevice: (device) => void hostDevices.add(device),
+    guarantee(owner, device, byteLength) {
+      check([{ owner, device, byteLength }], "guaranteed");
+      return ledger.guarantee(owner, device, byteLength);
+    },
     reserve(requests) {
-      const holders = onHost(ledger.report());
-      const needBytes = sumOf(onHost(requests));
-      const haveBytes = budgetBytes - sumOf(holders);
-      if (needBytes > haveBytes) {
-        const devices = [...hostDevices].join(", ");
-        const cure = "lower the context length or the batch, use a smaller model, or dispose of a model that is open";
-        throw new InsufficientMemoryError(`host memory (${devices})`, needBytes, Math.max(0, haveBytes), holders, cure);
-      }
+      check(requests, "reserved");
       return ledger.reserve(requests);
     },
   };

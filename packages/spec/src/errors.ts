@@ -1,5 +1,6 @@
 /** Errors whose cause is the caller or the machine. A bug of ours is an assertion (`AssertionError`), never one of these. */
 import type { DeviceId, MemoryReservation } from "./memory.js";
+import type { PlanRemedy } from "./offload-plan.js";
 
 // A registered symbol, so that `isInstance` also knows errors of another copy of this package.
 const brand = Symbol.for("thermocline.error");
@@ -27,6 +28,9 @@ export abstract class ThermoclineError extends Error {
   }
 }
 
+/** Bytes that are not free: reserved, or, of class "reserve", kept free by a standing reserve or a guarantee. */
+export type MemoryHolder = Pick<MemoryReservation, "owner" | "class" | "byteLength" | "label">;
+
 /** A budget cannot hold what was asked. Nothing was reserved. */
 export class InsufficientMemoryError extends ThermoclineError {
   readonly code = "insufficient-memory";
@@ -34,7 +38,7 @@ export class InsufficientMemoryError extends ThermoclineError {
     readonly device: DeviceId,
     readonly needBytes: number,
     readonly haveBytes: number,
-    readonly holders: readonly Pick<MemoryReservation, "owner" | "class" | "byteLength" | "label">[],
+    readonly holders: readonly MemoryHolder[],
     cure: string,
   ) {
     const held = holders.length === 0 ? "" : `, held by ${summarizeHolders(holders)}`;
@@ -42,10 +46,10 @@ export class InsufficientMemoryError extends ThermoclineError {
   }
 }
 
-function summarizeHolders(holders: readonly Pick<MemoryReservation, "owner" | "class" | "byteLength">[]): string {
+function summarizeHolders(holders: readonly MemoryHolder[]): string {
   const totals = new Map<string, number>();
   for (const holder of holders) {
-    const key = `${holder.owner} ${holder.class}`;
+    const key = holder.class === "reserve" ? holder.label : `${holder.owner} ${holder.class}`;
     totals.set(key, (totals.get(key) ?? 0) + holder.byteLength);
   }
   const largestFirst = [...totals].sort((a, b) => b[1] - a[1]);
@@ -164,6 +168,19 @@ export class InvalidPlanError extends ThermoclineError {
   }
 }
 
+/** Text that is no machine profile. */
+export class InvalidMachineProfileError extends ThermoclineError {
+  readonly code = "invalid-machine-profile";
+  constructor(
+    /** Path of the field at fault: "devices[0].rates". */
+    readonly subject: string,
+    problem: string,
+    cure: string,
+  ) {
+    super(`machine profile: ${subject} ${problem}`, cure);
+  }
+}
+
 /** What was asked does not fit, however it is placed. */
 export class InfeasiblePlanError extends ThermoclineError {
   readonly code = "infeasible-plan";
@@ -171,6 +188,8 @@ export class InfeasiblePlanError extends ThermoclineError {
     /** More bytes for these devices, all of them together, would do. */
     readonly missingBytes: Readonly<Record<DeviceId, number>>,
     cure: string,
+    /** The cure as data: tried, and found to fit. Absent: no single change was found. */
+    readonly remedy?: PlanRemedy,
   ) {
     const missing = Object.entries(missingBytes).map(([device, byteLength]) => `${device} lacks ${byteLength} bytes`);
     super(`no placement fits: ${missing.join(", ")}`, cure);

@@ -21,6 +21,7 @@ export * from "./kernel-set.js";
 export * from "./machine.js";
 export * from "./memory.js";
 export * from "./memory-demand.js";
+export * from "./memory-ledger.js";
 export * from "./model-source.js";
 export * from "./offload-plan.js";
 export * from "./offload-problem.js";

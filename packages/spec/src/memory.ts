@@ -1,5 +1,4 @@
 /** Every byte has a device, an owner and a class before it exists. */
-import { InsufficientMemoryError, InvalidRequestError } from "./errors.js";
 
 /** `kind:index`, such as "cpu:0", "cuda:0" or "reference:0". */
 export type DeviceId = string;
@@ -34,6 +33,14 @@ export interface MemoryReservation extends MemoryRequest, Disposable {
   readonly [reserved]: true;
 }
 
+/** A minimum that an owner may reserve whatever others ask for. Disposing it, twice is harmless, gives up the claim and no reservation. */
+export interface MemoryGuarantee extends Disposable {
+  readonly owner: string;
+  readonly device: DeviceId;
+  /** The owner's reservations on the device count towards it. */
+  readonly byteLength: number;
+}
+
 export interface MemoryLedger {
   /**
    * Makes a device known, or changes its budget. Budgets only bound later reservations; `Infinity` leaves the device unbounded.
@@ -41,7 +48,22 @@ export interface MemoryLedger {
    */
   setBudget(device: DeviceId, budgetBytes: number): void;
   budget(device: DeviceId): number;
-  available(device: DeviceId): number;
+  /**
+   * Of the budget, bytes that stay free for as long as this is set: a standing limit, not one of the moment of loading. Default 0.
+   * @throws InvalidRequestError where it is no number from 0 on.
+   */
+  setReserve(device: DeviceId, reserveBytes: number): void;
+  standingReserve(device: DeviceId): number;
+  /** What `owner` could reserve now: the budget less the standing reserve, everything reserved, and what is guaranteed to others. */
+  available(device: DeviceId, owner?: string): number;
+  /**
+   * From now on others cannot take these bytes; several guarantees of one owner on a device add up. Sizes that follow from a guarantee do
+   * not depend on who else is there, or came first.
+   * @throws InsufficientMemoryError where they are not free now; InvalidRequestError for a byte length that is no whole number from 0 on.
+   */
+  guarantee(owner: string, device: DeviceId, byteLength: number): MemoryGuarantee;
+  /** Every live guarantee, in the order in which they were given. */
+  guarantees(): readonly MemoryGuarantee[];
   /**
    * All or nothing.
    * @throws InsufficientMemoryError with device, need, have, holders and a cure; also for more bytes than `Number.MAX_SAFE_INTEGER`,
@@ -50,77 +72,4 @@ export interface MemoryLedger {
   reserve(requests: readonly MemoryRequest[]): readonly MemoryReservation[];
   /** Every live reservation, in the order in which they were made. */
   report(): readonly MemoryReservation[];
-}
-
-/** NaN compares false with everything, so that a device with such a budget would never refuse. */
-function checkBudget(device: DeviceId, bytes: number): void {
-  if (typeof bytes === "number" && bytes >= 0) return;
-  throw new InvalidRequestError(
-    "budgetBytes",
-    bytes,
-    `${device} cannot have a budget of ${bytes} bytes`,
-    "give a number of bytes from 0 on",
-  );
-}
-
-/**
- * A ledger over budgets in bytes. It never asks a driver what is free: sizes come from the caller's own arithmetic.
- * @throws InvalidRequestError where a budget is no number from 0 on.
- */
-export function createMemoryLedger(budgets: Readonly<Record<DeviceId, number>> = {}): MemoryLedger {
-  for (const [device, bytes] of Object.entries(budgets)) checkBudget(device, bytes);
-  const budgetBytes = new Map<DeviceId, number>(Object.entries(budgets));
-  const reservedBytes = new Map<DeviceId, number>();
-  const live = new Set<MemoryReservation>();
-
-  const available = (device: DeviceId) => (budgetBytes.get(device) ?? 0) - (reservedBytes.get(device) ?? 0);
-
-  function refuse(device: DeviceId, needBytes: number): never {
-    const holders = [...live].filter((reservation) => reservation.device === device);
-    const cure = budgetBytes.has(device)
-      ? "lower the context length or the batch, place fewer units there, or raise the budget"
-      : "this device has no budget; give it one or place nothing there";
-    throw new InsufficientMemoryError(device, needBytes, available(device), holders, cure);
-  }
-
-  function makeReservation(request: MemoryRequest): MemoryReservation {
-    reservedBytes.set(request.device, (reservedBytes.get(request.device) ?? 0) + request.byteLength);
-    const { device, owner, class: memoryClass, byteLength, label } = request;
-    const reservation = {
-      device,
-      owner,
-      class: memoryClass,
-      byteLength,
-      label,
-      [Symbol.dispose]() {
-        if (live.delete(reservation)) reservedBytes.set(device, reservedBytes.get(device)! - byteLength);
-      },
-    } as MemoryReservation;
-    live.add(reservation);
-    return reservation;
-  }
-
-  return {
-    setBudget(device, bytes) {
-      checkBudget(device, bytes);
-      budgetBytes.set(device, bytes);
-    },
-    budget: (device) => budgetBytes.get(device) ?? 0,
-    available,
-    reserve(requests) {
-      const need = new Map<DeviceId, number>();
-      for (const { device, byteLength, label } of requests) {
-        const isCount = Number.isInteger(byteLength) || byteLength === Number.POSITIVE_INFINITY;
-        if (!isCount || byteLength < 0) throw new RangeError(`${label}: ${byteLength} is no byte length`);
-        need.set(device, (need.get(device) ?? 0) + byteLength);
-      }
-      for (const [device, bytes] of need) {
-        // Past 2^53 sums of bytes are no longer exact, and an unbounded device would keep count of nothing.
-        const isExact = (reservedBytes.get(device) ?? 0) + bytes <= Number.MAX_SAFE_INTEGER;
-        if (bytes > available(device) || !isExact) refuse(device, bytes);
-      }
-      return requests.map(makeReservation);
-    },
-    report: () => [...live],
-  };
 }
