@@ -71,4 +71,6 @@ export interface MachineProfile {
   readonly devices: readonly MachineDevice[];
   readonly links: readonly MachineLink[];
   readonly measurements?: readonly MachineMeasurement[];
+  /** What is neither measured nor published, a sentence each. */
+  readonly assumptions?: readonly string[];
 }
