@@ -136,7 +136,8 @@ function assemble(
     return { id: `cuda:${index}`, kind: "gpu", backend: "cuda", ...shown, rates: gpuRates(gpu) };
   });
   const linkOf = ({ pcieGeneration }: PublishedGpu) => chosenLink ?? publishedLinks[`pcie${pcieGeneration}`];
-  const rates = new Map<DeviceId, number>(devices.map(({ id }, index) => [id, linkShare * linkOf(gpus[index]!).bytesPerSecond]));
+  const linkRateOf = (gpu: PublishedGpu) => linkShare * linkOf(gpu).bytesPerSecond * (gpu.pcieLanes / 16);
+  const rates = new Map<DeviceId, number>(devices.map(({ id }, index) => [id, linkRateOf(gpus[index]!)]));
   const ids = [...devices.map(({ id }) => id), cpu.id];
   const sources = [...gpus.flatMap((gpu) => [gpu.source, linkOf(gpu).source]), memory.source];
   return {

@@ -7,8 +7,8 @@ export interface PublishedGpu {
   /** Tensor cores: 8-bit integers; f16 with f32 sums. */
   readonly int8OperationsPerSecond: number;
   readonly f16OperationsPerSecond: number;
-  /** Generation of its PCI Express link, 16 lanes wide. */
   readonly pcieGeneration: 3 | 4 | 5;
+  readonly pcieLanes: number;
   /** Address of the figures. */
   readonly source: string;
 }
@@ -37,6 +37,7 @@ const gpu = (
   f16Tflops: number,
   pcieGeneration: 3 | 4 | 5,
   source: string,
+  pcieLanes = 16,
 ): PublishedGpu => ({
   name,
   memoryBytes: memoryGib * 2 ** 30,
@@ -44,6 +45,7 @@ const gpu = (
   int8OperationsPerSecond: int8Tops * 1e12,
   f16OperationsPerSecond: f16Tflops * 1e12,
   pcieGeneration,
+  pcieLanes,
   source,
 });
 
@@ -58,8 +60,8 @@ export const publishedGpus = {
   a10: gpu("A10", 24, 600, 250, 125, 4, a10),
   "a100-40gb": gpu("A100 40 GB", 40, 1555, 624, 312, 4, a100),
   a100: gpu("A100 80 GB SXM", 80, 2039, 624, 312, 4, a100),
-  rtx4060: gpu("GeForce RTX 4060", 8, 272, 121, 30.2, 4, rtx4060),
-  "rtx4060ti-16gb": gpu("GeForce RTX 4060 Ti 16 GB", 16, 288, 176.5, 44.1, 4, rtx4060),
+  rtx4060: gpu("GeForce RTX 4060", 8, 272, 121, 30.2, 4, rtx4060, 8),
+  "rtx4060ti-16gb": gpu("GeForce RTX 4060 Ti 16 GB", 16, 288, 176.5, 44.1, 4, rtx4060, 8),
   rtx4070: gpu("GeForce RTX 4070", 12, 504, 233, 58.3, 4, rtx4070),
   rtx4080: gpu("GeForce RTX 4080", 16, 717, 390, 97.5, 4, rtx4080),
   rtx4090: gpu("GeForce RTX 4090", 24, 1008, 660.6, 165.2, 4, adaGeForce),

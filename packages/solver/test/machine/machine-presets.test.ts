@@ -36,6 +36,11 @@ describe("machineFromPreset", () => {
     expect(rateOf("cuda:0", "cuda:1")).toBeCloseTo(rateOf("cuda:0", "cpu:0") / 2, -3);
   });
 
+  it("knows cards with half as many lanes", () => {
+    const [narrow, wide] = ["rtx4060", "rtx4070"].map((text) => machineFromPreset(text).links[0]!.bytesPerSecond);
+    expect(wide! / narrow!).toBeCloseTo(2);
+  });
+
   it("takes sizes apart from the text", () => {
     const machine = machineFromPreset("rtx4090+ddr5-6000", { vramBytes: 8 * gib, ramBytes: 16 * gib });
     expect(machine.devices.map(({ memoryBytes }) => memoryBytes)).toEqual([8 * gib, 16 * gib]);

@@ -6,7 +6,7 @@ type Writable<T> = { -readonly [Key in keyof T]: Writable<T[Key]> };
 type Profile = Writable<MachineProfile>;
 
 const changed = (change: (profile: Profile) => void): Profile => {
-  const profile: Profile = structuredClone(machineFromPreset("rtx3060+ddr4-3200"));
+  const profile = structuredClone(machineFromPreset("rtx3060+ddr4-3200")) as Profile;
   change(profile);
   return profile;
 };
