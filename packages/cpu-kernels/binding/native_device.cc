@@ -35,6 +35,8 @@ NativeDevice::NativeDevice(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Na
   require(env_, kernels != nullptr, "this processor does not run " + isa);
   const int threads = info[1].As<Napi::Number>().Int32Value();
   require(env_, threads >= 1, "a device needs a thread");
+  const double throttle = info[3].As<Napi::Number>().DoubleValue();
+  require(env_, throttle >= 1, "a device cannot be throttled to be faster");
 
   queue_ = std::make_shared<EventQueue>();
   queue_->device = this;
@@ -50,16 +52,16 @@ NativeDevice::NativeDevice(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Na
         .load_done = [this](LoadReport&& report) { post(std::move(report)); },
         .progress = [this](uint64_t id, uint64_t byte_length) { post(LoadProgress{id, byte_length}); },
     });
-    executor_ = std::make_unique<Executor>(*kernels, threads,
-                                           Executor::Events{
-                                               .submission_done = [this](SubmissionReport&& report) { post(std::move(report)); },
-                                               .read_done = [this](ReadReport&& report) { post(std::move(report)); },
-                                               .drained =
-                                                   [this] {
-                                                     store_->stop_and_join();
-                                                     post(Drained{});
-                                                   },
-                                           });
+    Executor::Events events{
+        .submission_done = [this](SubmissionReport&& report) { post(std::move(report)); },
+        .read_done = [this](ReadReport&& report) { post(std::move(report)); },
+        .drained =
+            [this] {
+              store_->stop_and_join();
+              post(Drained{});
+            },
+    };
+    executor_ = std::make_unique<Executor>(*kernels, threads, std::move(events), throttle);
   } catch (const std::system_error&) {
     queue_->device = nullptr;
     napi_release_threadsafe_function(listener_, napi_tsfn_abort);

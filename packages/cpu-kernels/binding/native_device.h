@@ -20,7 +20,7 @@ class NativeDevice : public Napi::ObjectWrap<NativeDevice> {
  public:
   static Napi::Function define(Napi::Env env);
 
-  // (isa, threads, listener)
+  // (isa, threads, listener, throttle)
   explicit NativeDevice(const Napi::CallbackInfo& info);
   ~NativeDevice() override { shut_down(); }
 

@@ -37,6 +37,7 @@ export type CpuIsa = (typeof cpuIsas)[number];
 
 const isaNames: Readonly<Record<CpuIsa, string>> = { avx512: "AVX-512 VNNI", avx2: "AVX2", scalar: "portable" };
 const maxThreads = 1024;
+const maxThrottle = 1000;
 
 export interface CpuBackendOptions {
   /** Default: "cpu:0". */
@@ -47,6 +48,12 @@ export interface CpuBackendOptions {
   readonly isa?: CpuIsa;
   /** For people. Default: "CPU, AVX-512 VNNI, 2 threads". */
   readonly name?: string;
+  /**
+   * Diagnostic: after each command the device's own thread waits `throttle` − 1 times as long as the command took, so that the device is
+   * this many times slower and its results are the same, to the bit. For measuring placements over unequal devices where there is one
+   * processor. Loading, reading and hand-overs keep their speed. Default 1.
+   */
+  readonly throttle?: number;
 }
 
 /** Instruction sets of this build that this processor runs, the fastest first. @throws BackendUnavailableError without an addon. */
@@ -56,12 +63,15 @@ export function supportedIsas(): readonly CpuIsa[] {
 
 /**
  * Runs command lists in native code, on threads of its own. Several backends live side by side in one process, also in worker threads.
- * @throws BackendUnavailableError where there is no addon, or this processor lacks the instruction set that was asked for.
+ * @throws BackendUnavailableError where there is no addon, or this processor lacks the instruction set that was asked for;
+ * InvalidRequestError for a number of threads or a throttle that cannot be.
  */
 export function createCpuBackend(options: CpuBackendOptions = {}): Backend {
-  const { threads = availableParallelism() } = options;
+  const { threads = availableParallelism(), throttle = 1 } = options;
   if (!Number.isSafeInteger(threads) || threads < 1 || threads > maxThreads)
     throw new InvalidRequestError("threads", threads, `is ${threads}`, `choose a number from 1 to ${maxThreads}`);
+  if (!Number.isFinite(throttle) || throttle < 1 || throttle > maxThrottle)
+    throw new InvalidRequestError("throttle", throttle, `is ${throttle}`, `choose a number from 1 to ${maxThrottle}`);
   const binding = loadCpuBinding();
   const supported = binding.supportedIsas() as CpuIsa[];
   const { isa = supported[0]! } = options;
@@ -84,12 +94,13 @@ class CpuBackend implements Backend {
   #submissions = 0;
   #disposal: Promise<void> | undefined;
 
-  constructor(binding: NativeBinding, isa: CpuIsa, threads: number, { id = "cpu:0", name }: CpuBackendOptions) {
-    const described = `CPU, ${isaNames[isa]}, ${threads} ${threads === 1 ? "thread" : "threads"}`;
+  constructor(binding: NativeBinding, isa: CpuIsa, threads: number, { id = "cpu:0", name, throttle = 1 }: CpuBackendOptions) {
+    const slowed = throttle === 1 ? "" : `, ${throttle} times slower`;
+    const described = `CPU, ${isaNames[isa]}, ${threads} ${threads === 1 ? "thread" : "threads"}${slowed}`;
     this.device = { id, kind: "cpu", name: name ?? described, totalBytes: totalmem() };
     this.traits = createCpuTraits({ threads });
     this.#pending = new PendingRequests(id);
-    this.#native = new binding.NativeDevice(isa, threads, this.#pending.listen);
+    this.#native = new binding.NativeDevice(isa, threads, this.#pending.listen, throttle);
   }
 
   allocate(reservation: MemoryReservation): DeviceBuffer {

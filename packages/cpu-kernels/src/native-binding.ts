@@ -46,7 +46,7 @@ export interface NativeDevice {
 }
 
 export interface NativeBinding {
-  readonly NativeDevice: new (isa: string, threads: number, listener: NativeListener) => NativeDevice;
+  readonly NativeDevice: new (isa: string, threads: number, listener: NativeListener, throttle: number) => NativeDevice;
   /** Kernels of this build that this processor runs, the fastest first. */
   supportedIsas(): string[];
   /** Best and median of several passes; undefined where the system has no memory of that size. */

@@ -41,7 +41,8 @@ int32_t* signalled_value(const RecordedCommand& recorded) {
 
 }  // namespace
 
-Executor::Executor(const KernelTable& kernels, int threads, Events events) : kernels_(kernels), events_(std::move(events)), pool_(threads) {
+Executor::Executor(const KernelTable& kernels, int threads, Events events, double throttle)
+    : kernels_(kernels), events_(std::move(events)), pool_(threads), throttle_(throttle) {
   thread_ = std::thread([this] { loop(); });
 }
 
@@ -131,7 +132,7 @@ void Executor::run(Submission& submission) {
       raise_signal(value, step);
       stretches.mark();
     } else {
-      failure = run_command(recorded.command, submission.bindings, kernels_, pool_.parallel());
+      failure = run_kernel(recorded, submission);
     }
     if (failure) {
       report.outcome = Outcome::failed;
@@ -149,6 +150,13 @@ void Executor::run(Submission& submission) {
   // Before the report: whoever hears it may count on the list's buffers being free.
   submission.list.reset();
   events_.submission_done(std::move(report));
+}
+
+std::optional<std::string> Executor::run_kernel(const RecordedCommand& recorded, const Submission& submission) {
+  const int64_t begin_ns = throttle_.active() ? monotonic_ns() : 0;
+  std::optional<std::string> failure = run_command(recorded.command, submission.bindings, kernels_, pool_.parallel());
+  if (throttle_.active()) throttle_.wait_after(monotonic_ns() - begin_ns, submission.cancelled);
+  return failure;
 }
 
 void Executor::run(ReadRequest& request) {

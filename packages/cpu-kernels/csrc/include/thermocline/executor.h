@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <variant>
@@ -15,6 +16,7 @@
 
 #include "thermocline/command_list.h"
 #include "thermocline/thread_pool.h"
+#include "thermocline/throttle.h"
 
 namespace thermocline {
 
@@ -57,8 +59,9 @@ class Executor {
     std::function<void()> drained;
   };
 
+  // After each command the executor waits throttle - 1 times as long as the command took; see Throttle.
   // Throws std::system_error where the system refuses a thread.
-  Executor(const KernelTable& kernels, int threads, Events events);
+  Executor(const KernelTable& kernels, int threads, Events events, double throttle = 1);
   ~Executor();
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
@@ -84,10 +87,12 @@ class Executor {
   void loop();
   void run(Submission& submission);
   void run(ReadRequest& request);
+  std::optional<std::string> run_kernel(const RecordedCommand& recorded, const Submission& submission);
 
   const KernelTable& kernels_;
   Events events_;
   ThreadPool pool_;
+  Throttle throttle_;
   std::mutex mutex_;
   std::condition_variable job_added_;
   std::deque<Job> jobs_;

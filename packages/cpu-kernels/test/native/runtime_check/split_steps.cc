@@ -114,7 +114,8 @@ void check_split_steps(const KernelTable& kernels) {
   {
     Reports reports[2];
     Executor first(kernels, 2, reports[0].events());
-    Executor second(kernels, 2, reports[1].events());
+    // Throttled, so that accidents also meet a device that waits after a command.
+    Executor second(kernels, 2, reports[1].events(), 3);
     Executor* executors[2] = {&first, &second};
     std::mt19937 random(7);
     int num_completed = 0, num_poisoned = 0, num_cancelled = 0, num_failed = 0;
