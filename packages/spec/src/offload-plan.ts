@@ -67,11 +67,21 @@ export interface OffloadPlan {
   /** Name and source of the machine profile. */
   readonly machine?: { readonly name: string; readonly source: string };
   readonly solver?: PlanSolver;
-  /** Bytes to be reserved, by device and memory class. */
+  /** Bytes to be reserved, by device and memory class. A plan that states them has an entry for every unit of the model. */
   readonly bytes?: Readonly<Record<DeviceId, BytesByClass>>;
   /** Why bytes are upper bounds, a sentence each; absent or empty: they are exact. */
   readonly estimates?: readonly string[];
   readonly predicted?: Omit<PredictedTimes, "workloadSeconds"> & Partial<PredictedTimes>;
   /** The plan and its rivals side by side, at several depths. */
   readonly comparison?: readonly StrategyPrediction[];
+}
+
+/** One change of what was asked that makes it fit: exactly one member is there. */
+export interface PlanRemedy {
+  /** One setting; the types of keys and of values count as one. */
+  readonly settings?: DemandSettings;
+  /** A budget that is enough, of one device. */
+  readonly budgetBytes?: Readonly<Record<DeviceId, number>>;
+  /** Physical memory that is enough, of one device whose budget is all that it has. */
+  readonly memoryBytes?: Readonly<Record<DeviceId, number>>;
 }

@@ -9,6 +9,7 @@ import {
   type PlacedPart,
   type Placement,
 } from "@thermocline/spec";
+import { checkAccount } from "./check-account.js";
 import { parsePlan } from "./parse-plan.js";
 
 /** What a plan is checked against. */
@@ -18,6 +19,8 @@ export interface PlanTarget {
   readonly units: readonly OffloadUnit[];
   /** The devices that are there. Absent: every device that the plan declares. */
   readonly devices?: readonly DeviceId[];
+  /** Longest context that the model was trained for. Absent: what the plan's summary says. */
+  readonly contextLength?: number;
 }
 
 /**
@@ -31,12 +34,15 @@ export function resolvePlan(plan: OffloadPlan, target: PlanTarget): Placement {
   checkModel(plan, target);
   const deviceIds = checkDevices(plan, target);
   const entriesOfUnit = groupEntries(plan, target, deviceIds);
-  return new Map(target.units.map((unit) => [unit.id, partsOf(unit, entriesOfUnit.get(unit.id) ?? [], deviceIds)]));
+  const placement = new Map(target.units.map((unit) => [unit.id, partsOf(unit, entriesOfUnit.get(unit.id) ?? [], deviceIds)]));
+  checkAccount(plan, target.units, target.contextLength);
+  return placement;
 }
 
 /**
- * Checks a plan against a model and devices: version and structure, the model's identity, units and devices that exist, and rows
- * that are ascending, in range, cut at whole quantisation blocks, and placed exactly once.
+ * Checks a plan against a model and devices: version and structure, the model's identity, units and devices that exist, rows that are
+ * ascending, in range, cut at whole quantisation blocks, and placed exactly once, budgets that hold the bytes that are stated, and
+ * settings that the model allows.
  * @throws InvalidPlanError naming the unit, device or field, with what to change.
  */
 export function validatePlan(plan: OffloadPlan, target: PlanTarget): void {

@@ -1,11 +1,13 @@
 import { InvalidPlanError, type OffloadPlan, type OffloadPlanUnit } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
-import { offloadPlanSchema, parsePlan, validatePlan } from "../src/index.js";
-import { model, units } from "./example-units.js";
+import { parsePlan, validatePlan } from "../../src/index.js";
+import { model, units } from "../support/example-units.js";
 
 const devices = { "cpu:0": { backend: "cpu" }, "reference:0": { backend: "reference" } };
 const good: OffloadPlan = { version: 1, model, devices, units: [{ id: "head", device: "reference:0" }] };
 const withUnits = (...entries: OffloadPlanUnit[]): OffloadPlan => ({ ...good, units: entries });
+const withDevice = (fields: object) => ({ ...good, devices: { "cpu:0": { backend: "cpu", ...fields } }, units: [] });
+const solver = { name: "greedy", version: "0.1.0", status: "feasible", boundSeconds: 1, gap: 0.01 } as const;
 const ffn = (device: string, ...rows: [number, number][]): OffloadPlanUnit => ({ id: "blk.0.feed-forward", device, rows });
 
 function refusal(action: () => unknown): InvalidPlanError {
@@ -63,6 +65,49 @@ describe("parsePlan refuses what is no plan, naming the path", () => {
       /NaN/,
       /finite/,
     ],
+    ["a negative reserve", withDevice({ reserveBytes: -1 }), 'devices["cpu:0"].reserveBytes', /is -1/, /at least 0/],
+    [
+      "a dtype that there is not",
+      { ...good, settings: { keyCacheDType: "q8_8" } },
+      "settings.keyCacheDType",
+      /is "q8_8"/,
+      /one of f32, f16/,
+    ],
+    ["a context of no tokens", { ...good, settings: { contextLength: 0 } }, "settings.contextLength", /is 0/, /at least 1/],
+    ["an unknown setting", { ...good, settings: { context: 4096 } }, "settings", /unknown field "context"/, /contextLength/],
+    [
+      "a workload without a batch",
+      { ...good, workload: { promptTokens: 1, outputTokens: 1, contextDepth: 0 } },
+      "workload",
+      /"batch"/,
+      /add it/,
+    ],
+    [
+      "a frequency above one",
+      withUnits({ id: "head", device: "cpu:0", activationFrequency: 1.5 }),
+      "units[0].activationFrequency",
+      /is 1.5/,
+      /at most 1/,
+    ],
+    [
+      "half a byte",
+      withUnits({ id: "head", device: "cpu:0", kvCacheByteLength: 0.5 }),
+      "units[0].kvCacheByteLength",
+      /is 0.5/,
+      /an integer/,
+    ],
+    [
+      "a solver that is not sure",
+      { ...good, solver: { ...solver, status: "likely" } },
+      "solver.status",
+      /"likely"/,
+      /one of optimal, feasible/,
+    ],
+    ["a gap above one", { ...good, solver: { ...solver, gap: 2 } }, "solver.gap", /is 2/, /at most 1/],
+    ["an estimate without words", { ...good, estimates: [""] }, "estimates[0]", /is empty/, /sentence/],
+    ["a machine without a source", { ...good, machine: { name: "mine" } }, "machine", /lacks "source"/, /add it/],
+    ["a summary of half the model", { ...good, summary: { name: "Llama" } }, "summary", /lacks "architecture"/, /add it/],
+    ["a comparison with itself", { ...good, comparison: [{ strategy: "plan" }] }, "comparison[0]", /lacks "contextDepth"/, /add it/],
     ["half a prediction", { ...good, predicted: { prefillSeconds: 1 } }, "predicted", /lacks "secondsPerToken"/, /add it/],
   ];
   it.each(cases)("%s", (_what, json, subject, problem, cure) => {
@@ -80,13 +125,39 @@ describe("parsePlan refuses what is no plan, naming the path", () => {
 
 describe("parsePlan", () => {
   it("accepts a plan with every field that there is", () => {
-    const full: OffloadPlan = {
+    const full: Required<OffloadPlan> = {
       version: 1,
       model,
-      devices: { "cpu:0": { backend: "cpu", threads: 2, budgetBytes: 0 } },
-      units: [{ id: "head", device: "cpu:0", rows: [[0, 32]], byteLength: 5, reason: "", predictedSeconds: 0.5 }],
+      devices: { "cpu:0": { backend: "cpu", threads: 2, budgetBytes: 0, reserveBytes: 0, name: "" } },
+      units: [
+        {
+          id: "head",
+          device: "cpu:0",
+          rows: [[0, 32]],
+          byteLength: 5,
+          kvCacheByteLength: 1,
+          reason: "",
+          predictedSeconds: 0.5,
+          activationFrequency: 1,
+        },
+      ],
+      summary: { name: "", architecture: "llama", quantisation: "q8_0", numLayers: 2, contextLength: 256, weightBytes: 7 },
+      settings: {
+        contextLength: 1,
+        maxBatchTokens: 2,
+        maxSequences: 3,
+        kvCacheTokens: 4,
+        keyCacheDType: "f16",
+        valueCacheDType: "q8_0",
+        maxScoredTokens: 5,
+      },
+      workload: { promptTokens: 0, outputTokens: 1, contextDepth: 0, batch: 1 },
+      machine: { name: "mine", source: "measured" },
+      solver,
       bytes: { "cpu:0": { weights: 1, "kv-cache": 2 } },
-      predicted: { prefillSeconds: 0, secondsPerToken: 0.1 },
+      estimates: ["Activations are an upper bound."],
+      predicted: { prefillSeconds: 0, secondsPerToken: 0.1, workloadSeconds: 2 },
+      comparison: [{ strategy: "plan", contextDepth: 128, prefillTokensPerSecond: 2, decodeTokensPerSecond: 1 }],
     };
     expect(parsePlan(JSON.stringify(full))).toEqual(full);
     expect(parsePlan(full)).toBe(full);
@@ -95,16 +166,14 @@ describe("parsePlan", () => {
   it("treats an undefined field as absent", () => {
     expect(() => parsePlan({ ...good, predicted: undefined })).not.toThrow();
   });
-
-  it("checks against a schema that is plain data", () => {
-    expect(JSON.parse(JSON.stringify(offloadPlanSchema))).toEqual(offloadPlanSchema);
-  });
 });
 
 describe("validatePlan refuses a plan that cannot be carried out, naming unit or device", () => {
   const cpu = "cpu:0";
   const other = "reference:0";
   const subject = "unit blk.0.feed-forward";
+  const everyUnit = units.map(({ id }) => ({ id, device: cpu }));
+  const target = { model, units, devices: [cpu, other], contextLength: 8192 };
   const cases: readonly [what: string, plan: OffloadPlan, subject: string, problem: RegExp, cure: RegExp][] = [
     ["another version", { ...good, version: 3 as 1 }, "version", /is 3/, /version 1/],
     ["another model", { ...good, model: "00ff" }, "model", /is 00ff, the file is 3f9a1c2b/, /new plan/],
@@ -151,6 +220,55 @@ describe("validatePlan refuses a plan that cannot be carried out, naming unit or
       /remove "rows"/,
     ],
     [
+      "more kept free than there is",
+      withDevice({ budgetBytes: 100, reserveBytes: 101 }),
+      'devices["cpu:0"].reserveBytes',
+      /is 101, more than the budget of 100 bytes/,
+      /lower the reserve/,
+    ],
+    [
+      "more bytes than the budget holds",
+      { ...withDevice({ budgetBytes: 100 }), units: everyUnit, bytes: { "cpu:0": { weights: 60, "kv-cache": 41 } } },
+      'bytes["cpu:0"]',
+      /sum to 101, more than the budget of 100 bytes/,
+      /place less/,
+    ],
+    [
+      "bytes that leave less than the reserve",
+      { ...withDevice({ budgetBytes: 100, reserveBytes: 20 }), units: everyUnit, bytes: { "cpu:0": { weights: 81, reserve: 20 } } },
+      'bytes["cpu:0"]',
+      /sum to 81 beside a reserve of 20, more than the budget of 100 bytes/,
+      /raise its budget/,
+    ],
+    [
+      "a unit missing though all bytes are stated",
+      { ...good, units: everyUnit.filter(({ id }) => id !== "blk.1.attention"), bytes: { [cpu]: { weights: 1 } } },
+      "unit blk.1.attention",
+      /is missing/,
+      /add an entry for it, or remove "bytes" to leave it to the first device, cpu:0/,
+    ],
+    [
+      "more cache than bytes in all",
+      withUnits({ id: "blk.0.attention", device: cpu, byteLength: 10, kvCacheByteLength: 11 }),
+      "unit blk.0.attention",
+      /11 bytes of KV cache among 10 bytes on cpu:0/,
+      /correct "byteLength"/,
+    ],
+    [
+      "a context past the model's",
+      { ...good, settings: { contextLength: 8193 } },
+      "settings.contextLength",
+      /is 8193, the model was trained for 8192/,
+      /at most 8192/,
+    ],
+    [
+      "a workload past the context",
+      { ...good, settings: { contextLength: 512 }, workload: { promptTokens: 256, outputTokens: 256, contextDepth: 1, batch: 1 } },
+      "workload",
+      /to 513 tokens, past the context of 512/,
+      /raise settings.contextLength/,
+    ],
+    [
       "a unit without rows twice",
       withUnits({ id: "head", device: cpu }, { id: "head", device: other }),
       "unit head",
@@ -159,7 +277,7 @@ describe("validatePlan refuses a plan that cannot be carried out, naming unit or
     ],
   ];
   it.each(cases)("%s", (_what, plan, wanted, problem, cure) => {
-    const error = refusal(() => validatePlan(plan, { model, units, devices: [cpu, other] }));
+    const error = refusal(() => validatePlan(plan, target));
     expect(error.subject).toBe(wanted);
     expect(error.message).toMatch(problem);
     expect(error.cure).toMatch(cure);
@@ -167,7 +285,13 @@ describe("validatePlan refuses a plan that cannot be carried out, naming unit or
   });
 
   it("says of every refusal what to do", () => {
-    for (const [, plan] of cases)
-      expect(refusal(() => validatePlan(plan, { model, units, devices: [cpu, other] })).cure.length).toBeGreaterThan(10);
+    for (const [, plan] of cases) expect(refusal(() => validatePlan(plan, target)).cure.length).toBeGreaterThan(10);
+  });
+
+  it("takes the model's longest context from the plan where the target does not say", () => {
+    const summary = { name: "", architecture: "llama", quantisation: "q8_0", numLayers: 2, contextLength: 256, weightBytes: 7 };
+    const long = { ...good, settings: { contextLength: 512 } };
+    expect(() => validatePlan(long, { model, units })).not.toThrow();
+    expect(refusal(() => validatePlan({ ...long, summary }, { model, units })).message).toMatch(/trained for 256/);
   });
 });

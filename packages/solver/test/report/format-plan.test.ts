@@ -1,7 +1,7 @@
 import type { OffloadPlan } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
-import { createSharePlan, formatPlan } from "../src/index.js";
-import { model, units } from "./example-units.js";
+import { createSharePlan, formatPlan } from "../../src/index.js";
+import { model, units } from "../support/example-units.js";
 
 const devices = { "cpu:0": { backend: "cpu", threads: 2, budgetBytes: 64 * 2 ** 20 }, "reference:0": { backend: "reference" } };
 

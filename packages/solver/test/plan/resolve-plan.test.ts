@@ -1,7 +1,8 @@
-import { type DeviceId, type IndexRange, type OffloadPlan, type OffloadPlanUnit, type OffloadUnit, uniformOf } from "@thermocline/spec";
+import type { DeviceId, IndexRange, OffloadPlan, OffloadPlanUnit, OffloadUnit } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
-import { createSharePlan, parsePlan, resolvePlan, validatePlan } from "../src/index.js";
-import { model, units } from "./example-units.js";
+import { createSharePlan, parsePlan, resolvePlan, validatePlan } from "../../src/index.js";
+import { model, units } from "../support/example-units.js";
+import { createRandom } from "../support/random-plans.js";
 
 const devices = { "cpu:0": { backend: "cpu" }, "reference:0": { backend: "reference" } };
 
@@ -69,11 +70,6 @@ function owners(parts: readonly { readonly device: DeviceId; readonly rows?: rea
     for (const [first, length] of rows ?? [[0, count] as const])
       for (let row = first; row < first + length; row++) owner[row] = owner[row] === "none" ? device : "twice";
   return owner;
-}
-
-function createRandom(seed: number): (limit: number) => number {
-  let draw = 0;
-  return (limit) => Math.floor(uniformOf(seed, draw++) * limit);
 }
 
 /** Gives every block of a unit to a random device and writes that down as entries of one to three ranges. */
