@@ -5,5 +5,6 @@ export type { PublishedLink, PublishedMemory } from "./machine/published-memorie
 export { parsePlan } from "./plan/parse-plan.js";
 export { offloadPlanSchema } from "./plan/plan-schema.js";
 export { type PlanTarget, resolvePlan, validatePlan } from "./plan/resolve-plan.js";
+export { predictTimes, predictUnitSeconds } from "./pricing/predict-times.js";
 export { formatPlan } from "./report/format-plan.js";
 export { createSharePlan, type SharePlanOptions } from "./share-plan.js";
