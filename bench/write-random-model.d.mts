@@ -8,9 +8,12 @@ export interface RandomModelShape {
   readonly intermediateSize: number;
   readonly vocabularySize: number;
   readonly contextLength: number;
+  /** Each layer has this many experts of `intermediateSize`, and each token uses so many of them; absent, both: a dense model. */
+  readonly numExperts?: number;
+  readonly numUsedExperts?: number;
 }
 
-export type RandomModelShapeName = "1.1b" | "150m" | "tiny";
+export type RandomModelShapeName = "1.1b" | "150m" | "490m-moe" | "tiny";
 export const modelShapes: Readonly<Record<RandomModelShapeName, RandomModelShape>>;
 
 export interface RandomModelOptions {

@@ -18,7 +18,7 @@ import { createRandomWords, randomDTypes, randomWeightBytes } from "./random-wei
 /** @typedef {import("./write-random-model.mjs").RandomModelOptions} RandomModelOptions */
 /** @typedef {import("./random-weights.mjs").RandomDType} RandomDType */
 
-/** 1.1b is TinyLlama's shape. */
+/** 1.1b is TinyLlama's shape; 490m-moe reads about a third of its weights for each token. */
 export const modelShapes = {
   "1.1b": {
     hiddenSize: 2048,
@@ -38,6 +38,17 @@ export const modelShapes = {
     vocabularySize: 32000,
     contextLength: 2048,
   },
+  "490m-moe": {
+    hiddenSize: 1024,
+    numLayers: 8,
+    numHeads: 16,
+    numKvHeads: 4,
+    intermediateSize: 1024,
+    numExperts: 16,
+    numUsedExperts: 4,
+    vocabularySize: 32000,
+    contextLength: 2048,
+  },
   tiny: { hiddenSize: 256, numLayers: 2, numHeads: 8, numKvHeads: 2, intermediateSize: 512, vocabularySize: 512, contextLength: 1024 },
 };
 
@@ -46,25 +57,28 @@ const fileTypes = { f32: 0, f16: 1, q4_0: 2, q8_0: 7 };
 
 /**
  * Root mean square of a matrix's elements, so that each layer adds a like amount and the residual stream about doubles over the model:
- * inputs of a matrix have a root mean square of 1 after a norm, of about 0.6 after silu(gate) · up.
+ * inputs of a matrix have a root mean square of 1 after a norm, of about 0.6 after silu(gate) · up. Logits of a router have a deviation of
+ * 4: decisive, so that rounding seldom changes which experts are chosen.
  * @param {RandomModelShape} shape
  */
-function matricesOf({ hiddenSize, numLayers, numHeads, numKvHeads, intermediateSize, vocabularySize }) {
+function matricesOf({ hiddenSize, numLayers, numHeads, numKvHeads, intermediateSize, numExperts, vocabularySize }) {
   const kvSize = (hiddenSize / numHeads) * numKvHeads;
   const residual = 1 / Math.sqrt(2 * numLayers);
-  /** @type {{ name: string, shape: readonly [number, number], rootMeanSquare: number }[]} */
+  /** @type {{ name: string, shape: readonly number[], rootMeanSquare: number, isPlain?: boolean }[]} */
   const matrices = [{ name: "token_embd.weight", shape: [vocabularySize, hiddenSize], rootMeanSquare: 1 }];
+  const [suffix, experts] = numExperts === undefined ? ["", []] : ["_exps", [numExperts]];
   for (let layer = 0; layer < numLayers; layer++) {
-    /** @param {string} name @param {number} rows @param {number} columns @param {number} gain */
-    const add = (name, rows, columns, gain) =>
-      matrices.push({ name: `blk.${layer}.${name}.weight`, shape: [rows, columns], rootMeanSquare: gain / Math.sqrt(columns) });
-    add("attn_q", hiddenSize, hiddenSize, 1);
-    add("attn_k", kvSize, hiddenSize, 1);
-    add("attn_v", kvSize, hiddenSize, 1);
-    add("attn_output", hiddenSize, hiddenSize, residual);
-    add("ffn_gate", intermediateSize, hiddenSize, 1);
-    add("ffn_up", intermediateSize, hiddenSize, 1);
-    add("ffn_down", hiddenSize, intermediateSize, residual / 0.6);
+    /** @param {string} name @param {readonly number[]} shape @param {number} gain @param {boolean} [isPlain] */
+    const add = (name, shape, gain, isPlain) =>
+      matrices.push({ name: `blk.${layer}.${name}.weight`, shape, rootMeanSquare: gain / Math.sqrt(shape[shape.length - 1]), isPlain });
+    add("attn_q", [hiddenSize, hiddenSize], 1);
+    add("attn_k", [kvSize, hiddenSize], 1);
+    add("attn_v", [kvSize, hiddenSize], 1);
+    add("attn_output", [hiddenSize, hiddenSize], residual);
+    if (numExperts !== undefined) add("ffn_gate_inp", [numExperts, hiddenSize], 4, true);
+    add(`ffn_gate${suffix}`, [...experts, intermediateSize, hiddenSize], 1);
+    add(`ffn_up${suffix}`, [...experts, intermediateSize, hiddenSize], 1);
+    add(`ffn_down${suffix}`, [...experts, hiddenSize, intermediateSize], residual / 0.6);
   }
   // Logits with a deviation of 3: the most likely of 32,000 tokens stands out, and none is certain.
   matrices.push({ name: "output.weight", shape: [vocabularySize, hiddenSize], rootMeanSquare: 3 / Math.sqrt(hiddenSize) });
@@ -77,7 +91,14 @@ function checkShape(shape) {
     if (!Number.isSafeInteger(value) || value < 1)
       throw new InvalidRequestError(name, value, `is ${value}`, "give a positive whole number");
   }
-  const { hiddenSize, numHeads, numKvHeads } = shape;
+  const { hiddenSize, numHeads, numKvHeads, numExperts, numUsedExperts } = shape;
+  if ((numExperts === undefined) !== (numUsedExperts === undefined) || (numUsedExperts ?? 0) > (numExperts ?? 0))
+    throw new InvalidRequestError(
+      "numUsedExperts",
+      numUsedExperts,
+      `are ${numUsedExperts} of ${numExperts} experts`,
+      "give both numbers, or neither",
+    );
   if (hiddenSize % (2 * numHeads) !== 0)
     throw new InvalidRequestError("hiddenSize", hiddenSize, `${hiddenSize} is no even number for each of ${numHeads} heads`, "change one");
   if (numHeads % numKvHeads !== 0)
@@ -121,6 +142,12 @@ export async function writeRandomModel({ path: target, shape: shapeOrName, dtype
     ["llama.attention.layer_norm_rms_epsilon", { type: "f32", value: 1e-5 }],
     ["llama.rope.dimension_count", u32(shape.hiddenSize / shape.numHeads)],
     ["llama.vocab_size", u32(shape.vocabularySize)],
+    ...(shape.numExperts === undefined || shape.numUsedExperts === undefined
+      ? []
+      : [
+          /** @type {const} */ (["llama.expert_count", u32(shape.numExperts)]),
+          /** @type {const} */ (["llama.expert_used_count", u32(shape.numUsedExperts)]),
+        ]),
     ["tokenizer.ggml.model", "llama"],
     ["tokenizer.ggml.tokens", tokens],
     ["tokenizer.ggml.scores", scores],
@@ -139,12 +166,16 @@ export async function writeRandomModel({ path: target, shape: shapeOrName, dtype
       shape: [shape.hiddenSize],
       data: normWeights(shape.hiddenSize, seed * 1000 + index),
     })),
-    ...matricesOf(shape).map(({ name, shape: [rows, columns], rootMeanSquare }) => ({
-      name,
-      dtype,
-      shape: [rows, columns],
-      data: () => randomWeightBytes({ name, dtype, numElements: rows * columns, rootMeanSquare, seed }),
-    })),
+    ...matricesOf(shape).map(({ name, shape: sizes, rootMeanSquare, isPlain }) => {
+      const stored = isPlain ? "f32" : dtype;
+      const numElements = sizes.reduce((product, size) => product * size);
+      return {
+        name,
+        dtype: stored,
+        shape: sizes,
+        data: () => randomWeightBytes({ name, dtype: stored, numElements, rootMeanSquare, seed }),
+      };
+    }),
   ];
   return writeGguf(target, { metadata, tensors, ...(signal === undefined ? {} : { signal }) });
 }

@@ -37,6 +37,16 @@ describe("a model with random weights", () => {
     expect(source.vocabulary?.tokens.length).toBe(vocabularySize);
   });
 
+  it("is a mixture of experts where its shape has some, with a router in f32", async () => {
+    const shape = { ...modelShapes.tiny, numExperts: 6, numUsedExperts: 2 };
+    await using source = await openGguf(await write("mixture.gguf", { shape }));
+    const { hiddenSize, numLayers, intermediateSize } = shape;
+    expect(source.metadata.get("llama.expert_used_count")).toBe(2);
+    expect(source.tensors.size).toBe(3 + 10 * numLayers);
+    expect(source.tensors.get("blk.0.ffn_gate_inp.weight")).toMatchObject({ dtype: "f32", shape: [6, hiddenSize] });
+    expect(source.tensors.get("blk.1.ffn_down_exps.weight")).toMatchObject({ dtype: "q4_0", shape: [6, hiddenSize, intermediateSize] });
+  });
+
   it("has values of mean 0 and of the size that keeps activations near 1", async () => {
     await using source = await openGguf(await write("values.gguf", { shape: "tiny", dtype: "f32" }));
     for (const [name, gain] of [
@@ -70,6 +80,7 @@ describe("a model with random weights", () => {
     await expect(refusal({ hiddenSize: 250 })).rejects.toMatchObject({ code: "invalid-request", parameter: "hiddenSize" });
     await expect(refusal({ numKvHeads: 3 })).rejects.toMatchObject({ parameter: "numKvHeads" });
     await expect(refusal({ vocabularySize: 100 })).rejects.toMatchObject({ parameter: "vocabularySize" });
+    await expect(refusal({ numExperts: 4, numUsedExperts: 5 })).rejects.toMatchObject({ parameter: "numUsedExperts" });
     await expect(refusal({ intermediateSize: 500 })).rejects.toMatchObject({ code: "invalid-request" });
   });
 });
