@@ -1,6 +1,11 @@
 /** Which layers share KV blocks, and how many blocks each group needs. */
-import type { ModelConfig } from "@thermocline/spec";
+import type { LayerConfig } from "@thermocline/spec";
 import type { KvGroup } from "../graph/step-limits.js";
+
+/** Of a layer, no more is asked than how far it sees. */
+export interface WindowsOfLayers {
+  readonly layers: readonly Pick<LayerConfig, "slidingWindow">[];
+}
 
 export interface KvGroupSizes {
   readonly blockSize: number;
@@ -20,7 +25,7 @@ export function maxBlocksOfWindow(
 }
 
 /** Layers without a window first, then by window in the order of the layers. */
-export function kvGroupsOf({ layers }: Pick<ModelConfig, "layers">, sizes: KvGroupSizes): readonly KvGroup[] {
+export function kvGroupsOf({ layers }: WindowsOfLayers, sizes: KvGroupSizes): readonly KvGroup[] {
   const groups = new Map<number | undefined, number[]>();
   layers.forEach(({ slidingWindow }, layer) => {
     groups.set(slidingWindow, [...(groups.get(slidingWindow) ?? []), layer]);

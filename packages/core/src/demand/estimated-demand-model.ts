@@ -1,0 +1,211 @@
+/**
+ * Memory of a model that no graph here computes, from its header alone. Weights are exact, and so are KV caches of the kinds that a header
+ * describes; what would follow from a graph is an upper bound.
+ */
+import type {
+  BytesByClass,
+  DemandDevice,
+  DemandModel,
+  DemandSettings,
+  DeviceDemand,
+  MemoryDemand,
+  ModelSource,
+  ModelSummary,
+  PlacedBytes,
+  Placement,
+  ResolvedDemandSettings,
+  UnitBytes,
+} from "@thermocline/spec";
+import { resolveEngineSettings, stepLimitsOf } from "../engine-options.js";
+import { alignUp } from "../graph/arena-plan.js";
+import type { StepLimits } from "../graph/step-limits.js";
+import { checkPlacement } from "../placement.js";
+import { type LayerKvBytes, layerKvBytes, slidingWindowOf } from "./kv-cache-bytes.js";
+import type { ModelShape } from "./shape.js";
+import { readModelShape } from "./shape-model.js";
+import { activationBytes, commandListBytes, stagingBytes, transferBytes } from "./shape-overhead.js";
+import { listShapeUnits, type ShapeUnit } from "./shape-units.js";
+import { type PackedUnit, packUnit, partBytes } from "./shape-weights.js";
+
+/**
+ * @throws UnsupportedModelError for a file that holds no decoder of layers; InvalidTensorError where keys or tensors are missing, malformed, or
+ * contradict each other.
+ */
+export function createEstimatedDemandModel(source: ModelSource): DemandModel {
+  return new EstimatedDemandModel(source);
+}
+
+class EstimatedDemandModel implements DemandModel {
+  readonly model: ModelSummary;
+  readonly #shape: ModelShape;
+  readonly #units: readonly ShapeUnit[];
+  readonly #hasRopeScaling: boolean;
+
+  constructor(source: ModelSource) {
+    this.#shape = readModelShape(source);
+    this.#units = listShapeUnits(this.#shape);
+    this.#hasRopeScaling = source.metadata.has(`${this.#shape.architecture}.rope.scaling.type`);
+    this.model = summarize(source, this.#shape);
+  }
+
+  demandOf(devices: readonly DemandDevice[], settings: DemandSettings): MemoryDemand {
+    const limits = this.#limitsOf(settings);
+    return {
+      model: this.model,
+      settings: this.#resolve(settings),
+      estimates: this.#estimates(),
+      units: this.#units.map(({ unit }) => unit),
+      devices: Object.fromEntries(devices.map((device) => [device.id, this.#deviceDemand(device, devices.length, limits)])),
+      handOverBytesPerToken: 4 * this.#shape.hiddenSize * this.#shape.numResidualStreams,
+    };
+  }
+
+  bytesOf(devices: readonly DemandDevice[], settings: DemandSettings, placement: Placement): readonly PlacedBytes[] {
+    const limits = this.#limitsOf(settings);
+    checkPlacement(
+      placement,
+      this.#units.map(({ unit }) => unit),
+      devices.map(({ id }) => id),
+    );
+    const used = devices.filter(({ id }) => [...placement.values()].some((parts) => parts.some(({ device }) => device === id)));
+    const owner = used.find(({ traits }) => traits.readsHostMemory) ?? used[0];
+    return used.flatMap((device) => this.#placedBytes(device, used.length, limits, placement, device === owner));
+  }
+
+  intermediatesOf(): readonly [] {
+    return [];
+  }
+
+  #resolve(settings: DemandSettings): ResolvedDemandSettings {
+    return resolveEngineSettings(settings, this.#shape);
+  }
+
+  #limitsOf(settings: DemandSettings): StepLimits {
+    // Only layers with a cache of their own share blocks.
+    const cached = this.#shape.layers.filter(({ attention }) => attention.kind === "grouped-query" || attention.kind === "latent");
+    const layers = cached.map(({ attention }) => {
+      const slidingWindow = slidingWindowOf(attention);
+      return slidingWindow === undefined ? {} : { slidingWindow };
+    });
+    return stepLimitsOf(settings, { ...this.#shape, layers });
+  }
+
+  #estimates(): readonly string[] {
+    const { architecture, assumptions } = this.#shape;
+    return [
+      `No graph here computes ${architecture}, so its activations, hand-overs and command lists are upper bounds from the shapes of its tensors.`,
+      ...assumptions,
+    ];
+  }
+
+  #deviceDemand(device: DemandDevice, numDevices: number, limits: StepLimits): DeviceDemand {
+    const units: Record<string, UnitBytes> = {};
+    const possible: ShapeUnit[] = [];
+    const packedBySignature = new Map<string, PackedUnit | undefined>();
+    const kvByLayer = new Map<number, LayerKvBytes>();
+    for (const unit of this.#units) {
+      const packed = remember(packedBySignature, signatureOf(unit), () => packUnit(unit, device.traits, this.#constantBytes(unit, device)));
+      if (packed === undefined) continue;
+      const { layer, kvCache } = unit.unit;
+      const kv =
+        kvCache === undefined
+          ? { kvCacheBytes: 0, kvBytesPerToken: 0 }
+          : remember(kvByLayer, layer, () => layerKvBytes(device, this.#shape.layers, layer, limits));
+      units[unit.unit.id] = { ...packed, ...kv };
+      possible.push(unit);
+    }
+    return { units, overheadBytes: this.#overhead(device, possible, numDevices, limits, true) };
+  }
+
+  #overhead(
+    device: DemandDevice,
+    units: readonly ShapeUnit[],
+    numDevices: number,
+    limits: StepLimits,
+    ownsHostMemory: boolean,
+  ): BytesByClass {
+    const transfer = ownsHostMemory ? transferBytes(this.#shape, this.#units, limits, numDevices) : 0;
+    const { contextBytes = 0 } = device;
+    return {
+      activations: activationBytes(this.#shape, units, device.traits, limits),
+      graphs: commandListBytes(units, limits, numDevices),
+      ...(ownsHostMemory ? { staging: stagingBytes(this.#shape, limits) } : {}),
+      ...(transfer > 0 ? { transfer } : {}),
+      ...(contextBytes > 0 ? { context: contextBytes } : {}),
+    };
+  }
+
+  #placedBytes(
+    device: DemandDevice,
+    numDevices: number,
+    limits: StepLimits,
+    placement: Placement,
+    ownsHostMemory: boolean,
+  ): readonly PlacedBytes[] {
+    const placed: PlacedBytes[] = [];
+    const here: ShapeUnit[] = [];
+    const add = (memoryClass: PlacedBytes["class"], label: string, byteLength: number) =>
+      void (byteLength > 0 && placed.push({ device: device.id, class: memoryClass, label, byteLength }));
+    for (const unit of this.#units) {
+      const part = placement.get(unit.unit.id)!.find((candidate) => candidate.device === device.id);
+      if (part === undefined) continue;
+      here.push(unit);
+      const constants = this.#constantBytes(unit, device);
+      const rows = part.rows ?? (unit.unit.rows === undefined ? [] : [[0, unit.unit.rows.count] as const]);
+      add("weights", unit.unit.id, partBytes(unit, device.traits, constants, rows));
+      if (unit.unit.kvCache !== undefined)
+        add("kv-cache", `layer ${unit.unit.layer}`, layerKvBytes(device, this.#shape.layers, unit.unit.layer, limits).kvCacheBytes);
+    }
+    const overhead = this.#overhead(device, here, numDevices, limits, ownsHostMemory);
+    for (const [memoryClass, byteLength] of Object.entries(overhead))
+      add(memoryClass as PlacedBytes["class"], overheadLabels[memoryClass as keyof typeof overheadLabels], byteLength);
+    return placed;
+  }
+
+  /** Written at load beside the file's tensors: where each expert lies, and factors of the rotary frequencies where the file scales them. */
+  #constantBytes({ unit }: ShapeUnit, { traits }: DemandDevice): number {
+    const { attention, feedForward } = this.#shape.layers[unit.layer] ?? {};
+    if (unit.kind === "experts" && feedForward?.kind === "experts") return alignUp(4 * feedForward.count, traits.alignment);
+    if (unit.kind !== "attention" || !this.#hasRopeScaling) return 0;
+    const ropeLength = attention?.kind === "grouped-query" ? attention.keyLength : attention?.kind === "latent" ? attention.ropeLength : 0;
+    return alignUp(2 * ropeLength, traits.alignment);
+  }
+}
+
+const overheadLabels = {
+  activations: "arena",
+  graphs: "command lists",
+  staging: "step inputs and outputs",
+  transfer: "hand-overs",
+  context: "runtime context",
+} as const;
+
+/** Layers of one shape are packed alike. */
+function signatureOf({ unit, tensors }: ShapeUnit): string {
+  const names = tensors.map(({ name, dtype, shape }) => `${name.replace(/^blk\.\d+\./, "")} ${dtype} ${shape}`);
+  return `${unit.kind} ${unit.layer < 0 ? unit.id : ""} ${names.join(",")}`;
+}
+
+function remember<K, V>(known: Map<K, V>, key: K, make: () => V): V {
+  if (!known.has(key)) known.set(key, make());
+  return known.get(key)!;
+}
+
+function summarize(source: ModelSource, shape: ModelShape): ModelSummary {
+  const byDType = new Map<string, number>();
+  let weightBytes = 0;
+  for (const { dtype, range } of source.tensors.values()) {
+    byDType.set(dtype, (byDType.get(dtype) ?? 0) + range.byteLength);
+    weightBytes += range.byteLength;
+  }
+  const [quantisation] = [...byDType].sort(([, a], [, b]) => b - a)[0]!;
+  return {
+    identity: source.identity,
+    name: String(source.metadata.get("general.name") ?? shape.architecture),
+    architecture: shape.architecture,
+    quantisation,
+    numLayers: shape.layers.length,
+    contextLength: shape.contextLength,
+    weightBytes,
+  };
+}
