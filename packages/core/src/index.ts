@@ -1,3 +1,5 @@
+export { type CalibrationOptions, calibrateBackends } from "./calibration/calibrate-backends.js";
+export type { Samples } from "./calibration/samples.js";
 export { readModelConfig } from "./config/model-config.js";
 export { createEmbedder } from "./embedder.js";
 export type { EmbedderOptions } from "./embedder-options.js";
