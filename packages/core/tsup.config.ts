@@ -1,3 +1,9 @@
 import { defineConfig } from "tsup";
 
-export default defineConfig({ entry: ["src/index.ts", "src/tokenizer/index.ts"], format: "esm", dts: true, clean: true, target: "node20" });
+export default defineConfig({
+  entry: ["src/index.ts", "src/demand/index.ts", "src/tokenizer/index.ts"],
+  format: "esm",
+  dts: true,
+  clean: true,
+  target: "node20",
+});

@@ -1,5 +1,5 @@
 /** What an embedder is made from, and the limits of its steps that follow. */
-import { InvalidRequestError, type ModelConfig } from "@thermocline/spec";
+import { type DemandSettings, InvalidRequestError, type ModelConfig } from "@thermocline/spec";
 import type { StepLimits } from "./graph/step-limits.js";
 import type { PlacedModelOptions } from "./placed-model.js";
 import type { TextTokenizer } from "./tokenizer/index.js";
@@ -20,7 +20,10 @@ export interface EmbedderOptions extends PlacedModelOptions {
 }
 
 /** @throws InvalidRequestError for an option that is no positive whole number, or a step that does not hold the longest text. */
-export function embeddingLimitsOf(options: EmbedderOptions, config: ModelConfig): StepLimits {
+export function embeddingLimitsOf(
+  options: Pick<DemandSettings, "contextLength" | "maxSequences" | "maxBatchTokens">,
+  config: Pick<ModelConfig, "contextLength" | "layers">,
+): StepLimits {
   const whole = (name: "contextLength" | "maxSequences" | "maxBatchTokens", fallback: number) => {
     const value = options[name] ?? fallback;
     if (Number.isInteger(value) && value > 0 && value < 2 ** 31) return value;

@@ -1,7 +1,7 @@
 /** What an engine is made from, and the limits of its steps that follow. */
-import { type DType, InvalidRequestError, type ModelConfig, type Tokenizer } from "@thermocline/spec";
+import { type DemandSettings, InvalidRequestError, type ModelConfig, type ResolvedDemandSettings, type Tokenizer } from "@thermocline/spec";
 import type { StepLimits } from "./graph/step-limits.js";
-import { kvGroupsOf } from "./kv-cache/kv-groups.js";
+import { kvGroupsOf, type WindowsOfLayers } from "./kv-cache/kv-groups.js";
 import type { RunnerOptions } from "./model-runner.js";
 import type { PlacedModelOptions } from "./placed-model.js";
 
@@ -10,21 +10,16 @@ const kvBlockSize = 32;
 const defaultMaxLogitEdits = 1024;
 const defaultContextLength = 4096;
 
-export interface EngineOptions extends PlacedModelOptions {
+/** What the limits of an engine's steps follow from. */
+export interface EngineSettings extends DemandSettings {
   /** Tokens of one sequence; default: the model's, at most 4096. */
   readonly contextLength?: number;
   /** Sequences decoded together; more wait. Default 1. */
   readonly maxSequences?: number;
   /** Tokens in one step: the prefill chunk. Default 256. */
   readonly maxBatchTokens?: number;
-  /** Tokens that the KV cache holds over all sequences, in layers that see all of the context; default: `contextLength` for each of
-   *  `maxSequences`. */
+  /** Default: `contextLength` for each of `maxSequences`. */
   readonly kvCacheTokens?: number;
-  /** Storage of keys and of values: one of the device's `kvDTypes`; default: its first. */
-  readonly keyCacheDType?: DType;
-  readonly valueCacheDType?: DType;
-  /** Keep what was computed of earlier requests, while memory for it is left, for later ones that begin in the same way. Default true. */
-  readonly prefixCache?: boolean;
   /**
    * Positions whose logits `score` gets from one step; they take memory for as many rows of the vocabulary. Absent: nothing can be scored.
    * Texts are scored one after the other: one whose logits nobody takes holds up the others, but no generation.
@@ -37,6 +32,11 @@ export interface EngineOptions extends PlacedModelOptions {
    * forbidden and recent tokens must fit; of the tokens that DRY would punish those with the largest penalties take what is left.
    */
   readonly maxLogitEdits?: number;
+}
+
+export interface EngineOptions extends PlacedModelOptions, EngineSettings {
+  /** Keep what was computed of earlier requests, while memory for it is left, for later ones that begin in the same way. Default true. */
+  readonly prefixCache?: boolean;
   /** Default: from the source's vocabulary. */
   readonly tokenizer?: Tokenizer;
   readonly diagnostics?: EngineDiagnostics;
@@ -50,18 +50,12 @@ export interface EngineDiagnostics extends RunnerOptions {
   readonly poisonKvCaches?: boolean;
 }
 
-/** @throws InvalidRequestError for an option that is no positive whole number, or a context longer than the model was trained for. */
-export function stepLimitsOf(options: EngineOptions, config: ModelConfig): StepLimits {
-  const whole = (
-    name: "contextLength" | "maxSequences" | "maxBatchTokens" | "kvCacheTokens" | "maxLogprobs" | "maxLogitEdits" | "maxScoredTokens",
-    fallback: number,
-  ) => {
-    const value = options[name] ?? fallback;
-    // Positions and slots travel as 32-bit integers.
-    if (Number.isInteger(value) && value > 0 && value < 2 ** 31) return value;
-    throw new InvalidRequestError(name, value, `is ${value}`, "give a positive whole number below 2^31");
-  };
-  const contextLength = whole("contextLength", Math.min(config.contextLength, defaultContextLength));
+/**
+ * Settings with every default filled in; resolving them again changes nothing.
+ * @throws InvalidRequestError for one that is no positive whole number, or a context longer than the model was trained for.
+ */
+export function resolveEngineSettings(settings: EngineSettings, config: Pick<ModelConfig, "contextLength">): ResolvedDemandSettings {
+  const contextLength = wholeSetting(settings, "contextLength", Math.min(config.contextLength, defaultContextLength));
   if (contextLength > config.contextLength) {
     throw new InvalidRequestError(
       "contextLength",
@@ -70,29 +64,50 @@ export function stepLimitsOf(options: EngineOptions, config: ModelConfig): StepL
       `ask for at most ${config.contextLength}`,
     );
   }
-  const maxSequences = whole("maxSequences", 1);
-  const maxBatchTokens = Math.max(whole("maxBatchTokens", 256), maxSequences);
-  const maxBlocksPerSequence = Math.ceil(contextLength / kvBlockSize);
-  const numBlocks = Math.max(
-    maxBlocksPerSequence,
-    Math.ceil(whole("kvCacheTokens", maxBlocksPerSequence * kvBlockSize * maxSequences) / kvBlockSize),
-  );
-  const maxLogitEdits = Math.min(whole("maxLogitEdits", defaultMaxLogitEdits), config.vocabSize);
-  const logprobColumns = Math.min(whole("maxLogprobs", defaultMaxLogprobs), config.vocabSize) + 1;
-  const maxScoredTokens = options.maxScoredTokens === undefined ? 0 : Math.min(whole("maxScoredTokens", 1), maxBatchTokens, contextLength);
-  const { keyCacheDType, valueCacheDType } = options;
+  const maxSequences = wholeSetting(settings, "maxSequences", 1);
+  const maxBatchTokens = Math.max(wholeSetting(settings, "maxBatchTokens", 256), maxSequences);
+  const blocksPerSequence = Math.ceil(contextLength / kvBlockSize);
+  const kvCacheTokens = wholeSetting(settings, "kvCacheTokens", blocksPerSequence * kvBlockSize * maxSequences);
+  const { maxScoredTokens, keyCacheDType, valueCacheDType } = settings;
   return {
+    contextLength,
     maxBatchTokens,
     maxSequences,
-    maxOutputRows: maxSequences,
-    maxScoredTokens,
-    contextLength,
-    blockSize: kvBlockSize,
-    kvGroups: kvGroupsOf(config, { blockSize: kvBlockSize, maxBatchTokens, maxSequences, maxBlocksPerSequence, numBlocks }),
-    maxBlocksPerSequence,
+    kvCacheTokens: Math.max(blocksPerSequence, Math.ceil(kvCacheTokens / kvBlockSize)) * kvBlockSize,
+    ...(maxScoredTokens === undefined
+      ? {}
+      : { maxScoredTokens: Math.min(wholeSetting(settings, "maxScoredTokens", 1), maxBatchTokens, contextLength) }),
     ...(keyCacheDType === undefined ? {} : { keyCacheDType }),
     ...(valueCacheDType === undefined ? {} : { valueCacheDType }),
-    maxLogitEdits,
-    logprobColumns,
   };
+}
+
+/** @throws InvalidRequestError as `resolveEngineSettings` does. */
+export function stepLimitsOf(
+  settings: EngineSettings,
+  config: Pick<ModelConfig, "contextLength" | "vocabSize"> & WindowsOfLayers,
+): StepLimits {
+  const { maxScoredTokens = 0, kvCacheTokens, ...resolved } = resolveEngineSettings(settings, config);
+  const { contextLength, maxBatchTokens, maxSequences } = resolved;
+  const maxBlocksPerSequence = Math.ceil(contextLength / kvBlockSize);
+  const sizes = { blockSize: kvBlockSize, maxBatchTokens, maxSequences, maxBlocksPerSequence, numBlocks: kvCacheTokens / kvBlockSize };
+  return {
+    ...resolved,
+    maxOutputRows: maxSequences,
+    maxScoredTokens,
+    blockSize: kvBlockSize,
+    kvGroups: kvGroupsOf(config, sizes),
+    maxBlocksPerSequence,
+    maxLogitEdits: Math.min(wholeSetting(settings, "maxLogitEdits", defaultMaxLogitEdits), config.vocabSize),
+    logprobColumns: Math.min(wholeSetting(settings, "maxLogprobs", defaultMaxLogprobs), config.vocabSize) + 1,
+  };
+}
+
+type WholeSetting = Exclude<keyof EngineSettings, "keyCacheDType" | "valueCacheDType">;
+
+function wholeSetting(settings: EngineSettings, name: WholeSetting, fallback: number): number {
+  const value = settings[name] ?? fallback;
+  // Positions and slots travel as 32-bit integers.
+  if (Number.isInteger(value) && value > 0 && value < 2 ** 31) return value;
+  throw new InvalidRequestError(name, value, `is ${value}`, "give a positive whole number below 2^31");
 }

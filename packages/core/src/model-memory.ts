@@ -31,7 +31,7 @@ export class ModelMemory implements Disposable {
     ledger: MemoryLedger,
     owner: string,
   ) {
-    this.reservations = ledger.reserve(memoryRequestsOf(graph, owner));
+    this.reservations = ledger.reserve(memoryRequestsOf(graph, owner, contextBytesOf(backends, ledger)));
     try {
       this.host = graph.hostLayout.allocate();
       this.#allocate();
@@ -155,4 +155,11 @@ export class ModelMemory implements Disposable {
     for (const buffer of this.#buffers.splice(0)) buffer[Symbol.dispose]();
     for (const reservation of this.reservations) reservation[Symbol.dispose]();
   }
+}
+
+/** Of devices whose runtime takes memory that no model has booked yet: models on one device share it. */
+function contextBytesOf(backends: ReadonlyMap<DeviceId, Backend>, ledger: MemoryLedger): ReadonlyMap<DeviceId, number> {
+  const booked = new Set(ledger.report().flatMap(({ device, class: memoryClass }) => (memoryClass === "context" ? [device] : [])));
+  const unbooked = [...backends].filter(([id]) => !booked.has(id));
+  return new Map(unbooked.map(([id, { device }]) => [id, device.contextBytes ?? 0]));
 }

@@ -12,6 +12,9 @@ import {
   type UnitKind,
   type UnitWeights,
 } from "@thermocline/spec";
+import { ModelDrafter } from "./graph/model-graph.js";
+import { nullTraits } from "./graph/null-traits.js";
+import type { StepLimits } from "./graph/step-limits.js";
 
 const layerTensor = /^blk\.(\d+)\.(.+)$/;
 const expertTensor = /^ffn_.+_exps\./;
@@ -42,19 +45,10 @@ function unitOf(tensorName: string, { layers }: ModelConfig): UnitName {
   return layerUnit(expertTensor.test(name) ? "experts" : "router", layer);
 }
 
-/** Commands of a step for a unit that lies whole on one device. */
-const numCommandsOfKind: Readonly<Record<UnitKind, number>> = {
-  embedding: 1,
-  attention: 9,
-  "feed-forward": 6,
-  router: 3,
-  experts: 6,
-  "shared-experts": 5,
-  predictor: 2,
-  head: 4,
-};
-
-/** In the order in which a token passes them. A head tied to the embedding names the embedding's tensor too. */
+/**
+ * In the order in which a token passes them. A head tied to the embedding names the embedding's tensor too.
+ * @throws InvalidTensorError where a tensor that the graph reads is missing or misshapen.
+ */
 export function listOffloadUnits(source: ModelSource, config: ModelConfig): readonly OffloadUnit[] {
   const units = new Map<string, UnitName & { tensors: TensorInfo[] }>();
   const unit = (name: UnitName) => units.set(name.id, { ...name, tensors: [] });
@@ -69,6 +63,7 @@ export function listOffloadUnits(source: ModelSource, config: ModelConfig): read
   const isTied = config.pooling === undefined && !source.tensors.has("output.weight");
   if (isTied && embedding !== undefined) units.get("head")!.tensors.push(embedding);
 
+  const numCommands = countCommands(source, config, [...units.keys()]);
   return [...units.values()].map(({ tensors, ...known }): OffloadUnit => {
     const { experts, feedForwardLength, ...layer } = config.layers[known.layer] ?? {};
     const isConditional = known.kind === "experts" || known.kind === "embedding";
@@ -77,7 +72,7 @@ export function listOffloadUnits(source: ModelSource, config: ModelConfig): read
       tensors: tensors.map(({ name }) => name),
       weights: weightsByDType(tensors, isConditional),
       activationFrequency: 1,
-      numCommands: numCommandsOfKind[known.kind],
+      numCommands: numCommands.get(known.id)!,
     };
     switch (known.kind) {
       case "embedding":
@@ -102,6 +97,29 @@ export function listOffloadUnits(source: ModelSource, config: ModelConfig): read
         return common;
     }
   });
+}
+
+const nullDevice = "null:0";
+
+/** Commands of a step by unit, each unit whole on one device. */
+function countCommands(source: ModelSource, config: ModelConfig, units: readonly string[]): ReadonlyMap<string, number> {
+  const limits: StepLimits = {
+    maxBatchTokens: 1,
+    maxSequences: 1,
+    maxOutputRows: 1,
+    maxScoredTokens: 0,
+    contextLength: 1,
+    blockSize: 1,
+    kvGroups: [{ layers: config.layers.map((_, layer) => layer), numBlocks: 1 }],
+    maxBlocksPerSequence: 1,
+    maxLogitEdits: 1,
+    logprobColumns: 1,
+  };
+  const placement: Placement = new Map(units.map((id) => [id, [{ device: nullDevice }]]));
+  const drafter = new ModelDrafter(source, config, new Map([[nullDevice, nullTraits]]), limits);
+  const counts = new Map(units.map((id) => [id, 0]));
+  for (const unit of drafter.draft("plain", placement).encoders.get(nullDevice)!.units) counts.set(unit, counts.get(unit)! + 1);
+  return counts;
 }
 
 function weightsByDType(tensors: readonly TensorInfo[], isConditional: boolean): readonly UnitWeights[] {

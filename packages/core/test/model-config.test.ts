@@ -171,12 +171,12 @@ describe("mixtures of experts", () => {
     const units = listOffloadUnits(source, readModelConfig(source));
     expect(units.map(({ id }) => id).slice(0, 4)).toEqual(["embedding", "blk.0.attention", "blk.0.router", "blk.0.experts"]);
     const [router, experts] = units.slice(2);
-    expect(router).toMatchObject({ kind: "router", tensors: ["blk.0.ffn_norm.weight", "blk.0.ffn_gate_inp.weight"], conditionalBytes: 0 });
+    expect(router).toMatchObject({ kind: "router", tensors: ["blk.0.ffn_norm.weight", "blk.0.ffn_gate_inp.weight"] });
+    expect(router!.weights).toEqual([{ dtype: "f32", alwaysBytes: (64 + 12 * 64) * 4, conditionalBytes: 0 }]);
     expect(experts).toMatchObject({
       kind: "experts",
       rows: { count: 12, blockSize: 1 },
-      alwaysBytes: 0,
-      conditionalBytes: 3 * 12 * 32 * 64 * 4,
+      weights: [{ dtype: "f32", alwaysBytes: 0, conditionalBytes: 3 * 12 * 32 * 64 * 4 }],
       activationFrequency: 4 / 12,
     });
     expect(new Set(units.flatMap(({ tensors }) => tensors))).toEqual(new Set(source.tensors.keys()));

@@ -12,6 +12,8 @@ export interface DeviceInfo {
   readonly name: string;
   /** Physical bytes of the device's memory. A budget is usually less. */
   readonly totalBytes: number;
+  /** Of these, what the device's runtime takes before anything is allocated: a CUDA context. Absent: nothing. */
+  readonly contextBytes?: number;
 }
 
 /** `count` consecutive indices from `first`. */

@@ -39,6 +39,29 @@ export const absentHandle = 0xffffffff;
 export const bindingBit = 0x80000000;
 export const layoutCodes = { plain: 0, packed: 1 } as const satisfies Record<WeightLayout, number>;
 
+const wordBytes = Uint32Array.BYTES_PER_ELEMENT;
+const numberBytes = Float64Array.BYTES_PER_ELEMENT;
+/** Opcode and the two lengths. */
+const wordsPerHeader = 3;
+
+function fieldByteLength(kind: FieldKind): number {
+  if (kind === "tensor" || kind === "tensor?") return wordsPerTensor * wordBytes + numberBytes;
+  if (kind === "signal") return 2 * wordBytes;
+  return kind === "f64" ? numberBytes : wordBytes;
+}
+
+const commandByteLengths = new Map(
+  Object.entries(opTable).map(([op, { fields }]) => [
+    op,
+    Object.values(fields).reduce((sum, kind) => sum + fieldByteLength(kind), wordsPerHeader * wordBytes),
+  ]),
+);
+
+/** Bytes of a command's words and numbers in the packed form: the op alone decides, as absent tensors take their place too. */
+export function packedCommandByteLength(op: OpName): number {
+  return commandByteLengths.get(op)!;
+}
+
 /** One list: every command is its opcode and the two lengths, then its words; its numbers lie in the second array. */
 export interface PackedCommands {
   readonly words: Uint32Array;

@@ -10,6 +10,7 @@ export {
   maxTensorRank,
   type PackedCommands,
   packCommands,
+  packedCommandByteLength,
   tensorsOf,
   wordsPerTensor,
 } from "./command.js";

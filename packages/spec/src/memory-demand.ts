@@ -41,6 +41,8 @@ export interface UnitBytes {
   readonly kvBytesPerToken: number;
   /** Of a unit with rows: a part with n blocks of `rows.blockSize` rows takes at most fixedBytes + n · bytesPerBlock. */
   readonly part?: { readonly fixedBytes: number; readonly bytesPerBlock: number };
+  /** Of `weightBytes`, what the device takes only once where this earlier unit lies on it too: a head that is the embedding's table. */
+  readonly shared?: { readonly unit: string; readonly byteLength: number };
 }
 
 export type BytesByClass = Readonly<Partial<Record<MemoryClass, number>>>;

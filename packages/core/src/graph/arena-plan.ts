@@ -22,18 +22,7 @@ interface Lifetime {
  * live at the same time, so no kernel writes over its own input unless the graph says so.
  */
 export function planArena(commands: readonly Command[], numActivations: number, alignment: number): ArenaPlan {
-  const lifetimes = new Map<number, Lifetime>();
-  commands.forEach((command, index) => {
-    for (const [, tensor] of tensorsOf(command)) {
-      const { region, byteLength } = tensor.buffer as DraftBuffer;
-      if (region.kind !== "activation") continue;
-      const lifetime = lifetimes.get(region.id);
-      if (lifetime === undefined)
-        lifetimes.set(region.id, { id: region.id, byteLength: alignUp(byteLength, alignment), first: index, last: index });
-      else lifetime.last = index;
-    }
-  });
-
+  const lifetimes = lifetimesOf(commands, alignment);
   const offsets = new Array<number | undefined>(numActivations).fill(undefined);
   const lastUses = new Array<number | undefined>(numActivations).fill(undefined);
   const placed: Lifetime[] = [];
@@ -53,6 +42,37 @@ export function planArena(commands: readonly Command[], numActivations: number, 
     placed.push(lifetime);
   }
   return { offsets, lastUses, byteLength };
+}
+
+function lifetimesOf(commands: readonly Command[], alignment: number): ReadonlyMap<number, Lifetime> {
+  const lifetimes = new Map<number, Lifetime>();
+  commands.forEach((command, index) => {
+    for (const [, tensor] of tensorsOf(command)) {
+      const { region, byteLength } = tensor.buffer as DraftBuffer;
+      if (region.kind !== "activation") continue;
+      const lifetime = lifetimes.get(region.id);
+      if (lifetime === undefined)
+        lifetimes.set(region.id, { id: region.id, byteLength: alignUp(byteLength, alignment), first: index, last: index });
+      else lifetime.last = index;
+    }
+  });
+  return lifetimes;
+}
+
+/** The most bytes of activations that live at the same time: no arena of them is smaller. */
+export function mostLiveBytes(commands: readonly Command[], alignment: number): number {
+  const changes = new Float64Array(commands.length + 1);
+  for (const { byteLength, first, last } of lifetimesOf(commands, alignment).values()) {
+    changes[first] = changes[first]! + byteLength;
+    changes[last + 1] = changes[last + 1]! - byteLength;
+  }
+  let live = 0;
+  let most = 0;
+  for (const change of changes) {
+    live += change;
+    most = Math.max(most, live);
+  }
+  return most;
 }
 
 export function alignUp(value: number, alignment: number): number {

@@ -3,16 +3,23 @@ import { AssertionError, type BackendTraits, type Command, CommandEncoder, type 
 
 export class DraftEncoder extends CommandEncoder {
   readonly commands: Command[] = [];
+  /** For each command the unit that it is for. */
+  readonly units: string[] = [];
   /** Stretches between waits and signals so far: the index of the one that the next command falls into. */
   numStretches = 0;
 
-  constructor(device: DeviceId, traits: BackendTraits) {
-    super(device, (op, dtype) => traits.supports(op, dtype));
+  constructor(
+    device: DeviceId,
+    supports: BackendTraits["supports"],
+    private readonly currentUnit: () => string,
+  ) {
+    super(device, supports);
   }
 
   protected override emit(command: Command): void {
     if (command.op === "signal" || command.op === "wait") this.numStretches++;
     this.commands.push(command);
+    this.units.push(this.currentUnit());
   }
 
   protected override finishList(): CommandList {

@@ -11,9 +11,7 @@ import {
   type DeviceId,
   type Dim,
   type DType,
-  dtypes,
   type Encoder,
-  InvalidRequestError,
   InvalidTensorError,
   type ModelSource,
   type PlacedPart,
@@ -24,6 +22,7 @@ import {
   UnsupportedOpError,
   type WorkspaceQuery,
 } from "@thermocline/spec";
+import { kvDTypeOf } from "../kv-cache/kv-dtype.js";
 import { type ConstantUse, DraftBuffer, type WeightUse } from "./draft-buffer.js";
 import { DraftEncoder } from "./draft-encoder.js";
 import type { HostLayout } from "./host-memory.js";
@@ -47,7 +46,10 @@ export interface SplitLeg {
 
 export interface KvCacheUse {
   readonly device: DeviceId;
+  readonly unit: string;
   readonly layer: number;
+  /** That the cache has room for. */
+  readonly numTokens: number;
   readonly keyByteLength: number;
   readonly valueByteLength: number;
 }
@@ -72,12 +74,17 @@ export interface LayerKvCache {
 export class GraphDraft {
   readonly weights = new Map<string, WeightUse>();
   readonly constants = new Map<string, ConstantUse>();
+  /** Weights that a unit reads and that an earlier unit, which holds them, reads too. */
+  readonly reusedWeights = new Map<string, Set<WeightUse>>();
   readonly leftOut = new Set<string>();
   readonly kvCaches: KvCacheUse[] = [];
   readonly activations = new Map<DeviceId, DraftBuffer[]>();
   readonly legs: SplitLeg[] = [];
+  /** Units with an op or a dtype that a device has no kernel for, where such are noted and not refused. */
+  readonly unsupportedUnits = new Set<string>();
   readonly #encoders = new Map<DeviceId, DraftEncoder>();
   #numSignals = 0;
+  #unit = "";
 
   constructor(
     readonly devices: ReadonlyMap<DeviceId, BackendTraits>,
@@ -85,6 +92,8 @@ export class GraphDraft {
     readonly placement: Placement,
     readonly limits: StepLimits,
     readonly hostLayout: HostLayout,
+    /** What a missing kernel does: end the draft, or put its unit among the unsupported ones. */
+    private readonly missingKernels: "refuse" | "note" = "refuse",
   ) {}
 
   get encoders(): ReadonlyMap<DeviceId, DraftEncoder> {
@@ -103,6 +112,11 @@ export class GraphDraft {
     const parts = this.partsOf(unit);
     assert(parts.length === 1, `unit ${unit} cannot be split`);
     return parts[0]!.device;
+  }
+
+  /** What is recorded from here on, on any device, is for this unit. */
+  beginUnit(unit: string): void {
+    this.#unit = unit;
   }
 
   /** The ops of a device: each call records one command on it. */
@@ -132,7 +146,9 @@ export class GraphDraft {
     const traits = this.#traits(device);
     // Three dimensions are a pool of experts.
     const op = shape.length === 3 ? "expertMatmul" : "matmul";
-    if (shape.length > 1 && !traits.supports(op, info.dtype))
+    const isSupported = shape.length <= 1 || traits.supports(op, info.dtype);
+    if (!isSupported && this.missingKernels === "note") this.unsupportedUnits.add(unit);
+    else if (!isSupported)
       throw new UnsupportedOpError(
         device,
         `${op} of ${name}`,
@@ -144,11 +160,14 @@ export class GraphDraft {
       return slice === undefined ? size : slice.ranges.reduce((sum, [, count]) => sum + count, 0);
     });
     const key = `${device} ${name} ${JSON.stringify(slices)}`;
-    const packedByteLength = traits.packedByteLength(info, slices);
-    if (!this.weights.has(key))
+    // Layouts are defined for what a device computes with.
+    const packedByteLength = isSupported ? traits.packedByteLength(info, slices) : 0;
+    const known = this.weights.get(key);
+    if (known === undefined)
       this.weights.set(key, { key, device, unit, name, dtype: info.dtype, shape: slicedShape, slices, packedByteLength });
+    else if (known.unit !== unit) this.reusedWeights.set(unit, (this.reusedWeights.get(unit) ?? new Set()).add(known));
     const buffer = new DraftBuffer(device, { kind: "weight", key }, packedByteLength);
-    return { buffer, byteOffset: 0, dtype: info.dtype, layout: traits.weightLayout(info), shape: slicedShape };
+    return { buffer, byteOffset: 0, dtype: info.dtype, layout: isSupported ? traits.weightLayout(info) : "plain", shape: slicedShape };
   }
 
   /**
@@ -194,7 +213,14 @@ export class GraphDraft {
     };
     const keyCache = cache("key", headDimK);
     const valueCache = cache("value", headDimV);
-    this.kvCaches.push({ device, layer, keyByteLength: keyCache.buffer.byteLength, valueByteLength: valueCache.buffer.byteLength });
+    this.kvCaches.push({
+      device,
+      unit: this.#unit,
+      layer,
+      numTokens: kvGroups[group]!.numBlocks * blockSize,
+      keyByteLength: keyCache.buffer.byteLength,
+      valueByteLength: valueCache.buffer.byteLength,
+    });
     return { keyCache, valueCache, ...this.#kvStepTensors(device, group) };
   }
 
@@ -218,22 +244,7 @@ export class GraphDraft {
   }
 
   #kvDType(device: DeviceId, part: "key" | "value", headDim: number): DType {
-    const { kvDTypes } = this.#traits(device);
-    const parameter = `${part}CacheDType` as const;
-    const dtype = this.limits[parameter] ?? kvDTypes[0]!;
-    if (!kvDTypes.includes(dtype))
-      throw new InvalidRequestError(parameter, dtype, `is ${dtype}, which ${device} has no caches of`, `use one of ${kvDTypes.join(", ")}`);
-    const { blockSize } = dtypes[dtype];
-    if (headDim % blockSize !== 0) {
-      const fitting = kvDTypes.filter((candidate) => headDim % dtypes[candidate].blockSize === 0);
-      throw new InvalidRequestError(
-        parameter,
-        dtype,
-        `is ${dtype}, in blocks of ${blockSize}; a head of this model has ${headDim} elements`,
-        `use one of ${fitting.join(", ")}`,
-      );
-    }
-    return dtype;
+    return kvDTypeOf(device, this.#traits(device), this.limits, part, headDim);
   }
 
   /** Makes a scoring step's logits [numOutputRows, vocabSize] readable by the caller. */
@@ -247,7 +258,7 @@ export class GraphDraft {
   }
 
   #give(x: Tensor, region: string): void {
-    this.hostLayout.add(region, largestByteLength(x.dtype, x.shape, this.limits));
+    this.hostLayout.add(region, largestByteLength(x.dtype, x.shape, this.limits), "staging");
     this.#publish(x, region);
   }
 
@@ -293,7 +304,7 @@ export class GraphDraft {
     const regions = tensors.map(({ tensor, role }) => {
       const region = `${role} from ${from}`;
       assert(tensor.byteOffset === 0 && tensor.rowStride === undefined, "only whole tensors change hands");
-      this.hostLayout.add(region, largestByteLength(tensor.dtype, tensor.shape, this.limits));
+      this.hostLayout.add(region, largestByteLength(tensor.dtype, tensor.shape, this.limits), "transfer");
       this.#publish(tensor, region);
       return region;
     });
@@ -354,7 +365,13 @@ export class GraphDraft {
   #encoder(device: DeviceId): DraftEncoder {
     let encoder = this.#encoders.get(device);
     if (encoder === undefined) {
-      encoder = new DraftEncoder(device, this.#traits(device));
+      const traits = this.#traits(device);
+      const supports: BackendTraits["supports"] = (op, dtype) => {
+        const isSupported = traits.supports(op, dtype);
+        if (!isSupported && this.missingKernels === "note") this.unsupportedUnits.add(this.#unit);
+        return isSupported || this.missingKernels === "note";
+      };
+      encoder = new DraftEncoder(device, supports, () => this.#unit);
       this.#encoders.set(device, encoder);
     }
     return encoder;

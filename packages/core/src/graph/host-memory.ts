@@ -6,21 +6,36 @@ import { assert, signalSlotStride } from "@thermocline/spec";
 
 /** A cache line: two regions never share one. */
 const regionAlignment = 64;
+export const bytesPerSignal = signalSlotStride * Int32Array.BYTES_PER_ELEMENT;
+
+/** Bytes that a region takes of the host memory. */
+export function paddedByteLength(byteLength: number): number {
+  return Math.ceil(byteLength / regionAlignment) * regionAlignment;
+}
+
+/** The class that a region's bytes are booked under: the caller's own, or what devices hand over. */
+export type HostMemoryClass = "staging" | "transfer";
+
+export interface HostRegion {
+  readonly byteOffset: number;
+  readonly byteLength: number;
+  readonly memoryClass: HostMemoryClass;
+}
 
 export class HostLayout {
-  readonly #offsets = new Map<string, { byteOffset: number; byteLength: number }>();
+  readonly #offsets = new Map<string, HostRegion>();
   #byteLength = 0;
   #numSignals = 0;
 
   /** Sets bytes aside under a name; asking again for a name grows nothing and must not ask for more. */
-  add(region: string, byteLength: number): void {
+  add(region: string, byteLength: number, memoryClass: HostMemoryClass): void {
     const known = this.#offsets.get(region);
     if (known !== undefined) {
       assert(byteLength <= known.byteLength, `host region ${region} was laid out smaller`);
       return;
     }
-    this.#offsets.set(region, { byteOffset: this.#byteLength, byteLength });
-    this.#byteLength += Math.ceil(byteLength / regionAlignment) * regionAlignment;
+    this.#offsets.set(region, { byteOffset: this.#byteLength, byteLength, memoryClass });
+    this.#byteLength += paddedByteLength(byteLength);
   }
 
   offsetOf(region: string): number {
@@ -31,7 +46,11 @@ export class HostLayout {
     return this.#known(region).byteLength;
   }
 
-  #known(region: string): { readonly byteOffset: number; readonly byteLength: number } {
+  get regions(): ReadonlyMap<string, HostRegion> {
+    return this.#offsets;
+  }
+
+  #known(region: string): HostRegion {
     const known = this.#offsets.get(region);
     assert(known !== undefined, `no host region ${region}`);
     return known;
@@ -44,7 +63,14 @@ export class HostLayout {
 
   /** Regions, then the counters. */
   get byteLength(): number {
-    return this.#byteLength + this.#numSignals * signalSlotStride * Int32Array.BYTES_PER_ELEMENT;
+    return this.#byteLength + this.#numSignals * bytesPerSignal;
+  }
+
+  /** The share of a class in `byteLength`; the counters are for hand-overs. */
+  byteLengthOfClass(memoryClass: HostMemoryClass): number {
+    let sum = memoryClass === "transfer" ? this.#numSignals * bytesPerSignal : 0;
+    for (const region of this.#offsets.values()) if (region.memoryClass === memoryClass) sum += paddedByteLength(region.byteLength);
+    return sum;
   }
 
   allocate(): HostMemory {

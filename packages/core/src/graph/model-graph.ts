@@ -9,7 +9,7 @@ import {
   type ModelConfig,
   type ModelSource,
   type Placement,
-  packCommands,
+  packedCommandByteLength,
   UnsupportedModelError,
 } from "@thermocline/spec";
 import { architectures } from "../models/registry.js";
@@ -51,8 +51,39 @@ export interface ModelGraph {
   readonly plain: GraphDraft;
   readonly hostLayout: HostLayout;
   readonly devices: ReadonlyMap<DeviceId, DraftedDevice>;
+  /** The device that the shared host memory is booked on, all others only look at it: the first that computes from it, if one does. */
+  readonly hostMemoryOwner: DeviceId;
   readonly weightBlocks: readonly WeightBlock[];
   readonly kvCacheBlocks: readonly KvCacheBlock[];
+}
+
+/** The variants that an engine with these limits runs. */
+export function variantsOf({ pooling }: Pick<ModelConfig, "pooling">, { maxScoredTokens }: StepLimits): readonly GraphVariant[] {
+  return ["plain", ...(pooling === undefined ? (["logprobs"] as const) : []), ...(maxScoredTokens > 0 ? (["logits"] as const) : [])];
+}
+
+/** Drafts variants and placements of a model into one layout of host memory. */
+export class ModelDrafter {
+  readonly hostLayout = new HostLayout();
+
+  constructor(
+    private readonly source: ModelSource,
+    private readonly config: ModelConfig,
+    private readonly traits: ReadonlyMap<DeviceId, BackendTraits>,
+    private readonly limits: StepLimits,
+    private readonly missingKernels: "refuse" | "note" = "refuse",
+  ) {
+    addStepRegions(this.hostLayout, limits);
+  }
+
+  draft(variant: GraphVariant, placement: Placement): GraphDraft {
+    const { source, config, limits } = this;
+    const maxOutputRows = variant === "logits" ? limits.maxScoredTokens : limits.maxOutputRows;
+    const graph = new GraphDraft(this.traits, source, placement, { ...limits, maxOutputRows }, this.hostLayout, this.missingKernels);
+    architectures.get(config.architecture)!.draft(graph, config, { variant });
+    this.hostLayout.addSignals(graph.numSignals);
+    return graph;
+  }
 }
 
 /**
@@ -66,19 +97,10 @@ export function draftModelGraph(
   traits: ReadonlyMap<DeviceId, BackendTraits>,
   limits: StepLimits,
 ): ModelGraph {
-  const hostLayout = new HostLayout();
-  addStepRegions(hostLayout, limits);
-  const drafts = new Map<GraphVariant, GraphDraft>();
-  const draft = (variant: GraphVariant, maxOutputRows: number) => {
-    const graph = new GraphDraft(traits, source, placement, { ...limits, maxOutputRows }, hostLayout);
-    architectures.get(config.architecture)!.draft(graph, config, { variant });
-    hostLayout.addSignals(graph.numSignals);
-    drafts.set(variant, graph);
-    return graph;
-  };
-  const plain = draft("plain", limits.maxOutputRows);
-  if (config.pooling === undefined) draft("logprobs", limits.maxOutputRows);
-  if (limits.maxScoredTokens > 0) draft("logits", limits.maxScoredTokens);
+  const drafter = new ModelDrafter(source, config, traits, limits);
+  const { hostLayout } = drafter;
+  const drafts = new Map(variantsOf(config, limits).map((variant) => [variant, drafter.draft(variant, placement)]));
+  const plain = drafts.get("plain")!;
   refuseUnreadTensors(source, config, plain);
 
   const devices = new Map<DeviceId, DraftedDevice>();
@@ -98,13 +120,18 @@ export function draftModelGraph(
     plain,
     hostLayout,
     devices,
+    hostMemoryOwner: [...devices.keys()].find((device) => traits.get(device)!.readsHostMemory) ?? [...devices.keys()][0]!,
     weightBlocks: groupWeights(plain, traits),
     kvCacheBlocks: plain.kvCaches.map((use) => kvCacheBlockOf(use, traits.get(use.device)!.alignment)),
   };
 }
 
-/** Everything that a model reserves, in one piece: it fits whole or not at all. */
-export function memoryRequestsOf(graph: ModelGraph, owner: string): readonly MemoryRequest[] {
+/** Everything that a model reserves, in one piece: it fits whole or not at all. `contextBytes` are those of devices whose runtime takes some. */
+export function memoryRequestsOf(
+  graph: ModelGraph,
+  owner: string,
+  contextBytes: ReadonlyMap<DeviceId, number> = new Map(),
+): readonly MemoryRequest[] {
   const requests: MemoryRequest[] = graph.weightBlocks.map(({ device, unit, byteLength }) => ({
     device,
     owner,
@@ -115,13 +142,18 @@ export function memoryRequestsOf(graph: ModelGraph, owner: string): readonly Mem
   for (const { device, layer, byteLength } of graph.kvCacheBlocks) {
     requests.push({ device, owner, class: "kv-cache", byteLength, label: `layer ${layer}` });
   }
-  // The shared host memory is one allocation: the first device carries its bytes, the others only look at it.
-  let hostByteLength = Math.max(graph.hostLayout.byteLength, 64);
+  for (const [device, byteLength] of contextBytes) {
+    if (byteLength > 0) requests.push({ device, owner, class: "context", byteLength, label: "device runtime" });
+  }
+  const { hostLayout } = graph;
   for (const [device, drafted] of graph.devices) {
     requests.push({ device, owner, class: "activations", byteLength: drafted.arenaByteLength, label: "arena" });
     requests.push({ device, owner, class: "graphs", byteLength: drafted.commandByteLength, label: "command lists" });
-    requests.push({ device, owner, class: "staging", byteLength: hostByteLength, label: "step inputs, outputs and hand-overs" });
-    hostByteLength = 0;
+    const isHostOwner = device === graph.hostMemoryOwner;
+    const stagingByteLength = isHostOwner ? hostLayout.byteLengthOfClass("staging") : 0;
+    requests.push({ device, owner, class: "staging", byteLength: stagingByteLength, label: "step inputs and outputs" });
+    const transferByteLength = isHostOwner ? hostLayout.byteLengthOfClass("transfer") : 0;
+    if (transferByteLength > 0) requests.push({ device, owner, class: "transfer", byteLength: transferByteLength, label: "hand-overs" });
   }
   return requests;
 }
@@ -135,12 +167,14 @@ function refuseUnreadTensors(source: ModelSource, config: ModelConfig, draft: Gr
 }
 
 function packedByteLength(draft: GraphDraft, device: DeviceId): number {
-  const unresolved = { handleOfTensor: () => 0, handleOfSignal: () => 0 };
-  const { words, numbers } = packCommands(draft.encoders.get(device)!.commands, unresolved);
-  return words.byteLength + numbers.byteLength;
+  return draft.encoders.get(device)!.commands.reduce((sum, { op }) => sum + packedCommandByteLength(op), 0);
 }
 
-function groupWeights(draft: GraphDraft, traits: ReadonlyMap<DeviceId, BackendTraits>): readonly WeightBlock[] {
+/** By device and unit, in the order of the draft. */
+export function groupWeights(
+  draft: Pick<GraphDraft, "weights" | "constants">,
+  traits: ReadonlyMap<DeviceId, BackendTraits>,
+): readonly WeightBlock[] {
   const blocks = new Map<
     string,
     { device: DeviceId; unit: string; weights: { use: WeightUse | ConstantUse; byteOffset: number }[]; byteLength: number }
@@ -155,7 +189,7 @@ function groupWeights(draft: GraphDraft, traits: ReadonlyMap<DeviceId, BackendTr
   return [...blocks.values()];
 }
 
-function kvCacheBlockOf(use: KvCacheUse, alignment: number): KvCacheBlock {
+export function kvCacheBlockOf(use: KvCacheUse, alignment: number): KvCacheBlock {
   const valueByteOffset = alignUp(use.keyByteLength, alignment);
   return { ...use, valueByteOffset, byteLength: valueByteOffset + use.valueByteLength };
 }

@@ -61,10 +61,10 @@ export function addStepRegions(layout: HostLayout, limits: StepLimits): void {
   const bytesOf = ({ dtype, shape }: StepTensorShape, among: StepLimits = limits) => largestByteLength(dtype, shape, among);
   // Scoring steps name more rows than sampling ones, and have no other of the tensors by output row.
   const maxOutputRows = Math.max(limits.maxOutputRows, limits.maxScoredTokens);
-  layout.add(stepRegion("outputRows"), bytesOf(shapes.outputRows, { ...limits, maxOutputRows }));
-  for (const name of stepTensorNames) layout.add(stepRegion(name), bytesOf(shapes[name]));
+  layout.add(stepRegion("outputRows"), bytesOf(shapes.outputRows, { ...limits, maxOutputRows }), "staging");
+  for (const name of stepTensorNames) layout.add(stepRegion(name), bytesOf(shapes[name]), "staging");
   for (const group of limits.kvGroups.keys()) {
-    for (const name of kvStepTensorNames) layout.add(kvStepRegion(name, group), bytesOf(shapes[name]));
+    for (const name of kvStepTensorNames) layout.add(kvStepRegion(name, group), bytesOf(shapes[name]), "staging");
   }
 }
 

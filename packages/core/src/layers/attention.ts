@@ -27,6 +27,7 @@ export function draftAttention(
 ): Tensor {
   const unit = attentionUnit(layer);
   const device = graph.deviceOf(unit);
+  graph.beginUnit(unit);
   const { hiddenSize, normEps, attentionSoftcap } = config;
   const { numHeads, numKvHeads, headDimK, headDimV, attentionScale, slidingWindow, rope } = config.layers[layer]!;
   const ops = graph.on(device);

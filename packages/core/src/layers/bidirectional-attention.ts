@@ -9,6 +9,7 @@ import { draftAdd } from "./residual.js";
 export function draftBidirectionalAttention(graph: GraphDraft, config: ModelConfig, layer: number, residual: Tensor): Tensor {
   const unit = attentionUnit(layer);
   const device = graph.deviceOf(unit);
+  graph.beginUnit(unit);
   const { hiddenSize } = config;
   const { numHeads, headDimK, headDimV, attentionScale } = config.layers[layer]!;
   const ops = graph.on(device);

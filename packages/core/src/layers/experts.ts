@@ -16,6 +16,7 @@ export const expertsUnit = (layer: number) => `blk.${layer}.experts`;
 export function draftExperts(graph: GraphDraft, config: ModelConfig, layer: number, residual: Tensor): Tensor {
   const experts = config.layers[layer]!.experts!;
   const home = graph.deviceOf(routerUnit(layer));
+  graph.beginUnit(routerUnit(layer));
   const x = graph.moveTo(residual, home, "residual");
   const normed = draftNorm(graph, config, routerUnit(layer), `blk.${layer}.ffn_norm.weight`, x);
   const router = graph.weight(home, routerUnit(layer), `blk.${layer}.ffn_gate_inp.weight`, [experts.count, config.hiddenSize]);

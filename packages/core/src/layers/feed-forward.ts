@@ -28,6 +28,7 @@ export function draftFeedForward(
 ): Tensor {
   const unit = feedForwardUnit(layer);
   const parts = graph.partsOf(unit);
+  graph.beginUnit(unit);
   // A split layer's sum ends where the residual stream already is; a whole one draws the stream to itself.
   const home = parts.length > 1 ? residual.buffer.device : parts[0]!.device;
   const x = graph.moveTo(residual, home, "residual");

@@ -15,6 +15,7 @@ export interface HeadOptions {
  *  projection. */
 export function draftHead(graph: GraphDraft, config: ModelConfig, residual: Tensor, options: HeadOptions): void {
   const device = graph.deviceOf(headUnit);
+  graph.beginUnit(headUnit);
   const { hiddenSize, vocabSize, logitSoftcap } = config;
   const ops = graph.on(device);
   const x = graph.moveTo(residual, device, "residual");

@@ -9,6 +9,7 @@ import { headUnit } from "./head.js";
 export function draftPooling(graph: GraphDraft, { hiddenSize, pooling }: ModelConfig, residual: Tensor): void {
   assert(pooling !== undefined, "a model that pools says how");
   const device = graph.deviceOf(headUnit);
+  graph.beginUnit(headUnit);
   const x = graph.moveTo(residual, device, "residual");
   const vectors = graph.activation(device, [pooling === "mean" ? "numSequences" : "numOutputRows", hiddenSize]);
   if (pooling === "mean") graph.on(device).meanPool(vectors, x, graph.stepTensor(device, "queryStarts"));

@@ -10,6 +10,7 @@ const typeTable = "token_types.weight";
 export function draftPositionedEmbedding(graph: GraphDraft, config: ModelConfig): Tensor {
   const { hiddenSize, vocabSize, contextLength } = config;
   const device = graph.deviceOf(embeddingUnit);
+  graph.beginUnit(embeddingUnit);
   const lookUp = (table: string, numRows: number, ids: Tensor) => {
     const rows = graph.activation(device, ["numTokens", hiddenSize]);
     graph.on(device).embed(rows, graph.weight(device, embeddingUnit, table, [numRows, hiddenSize]), ids);

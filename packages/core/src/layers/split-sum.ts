@@ -19,6 +19,7 @@ export interface SplitSum {
 /** `start` plus the partial sums, the home's first; without a start the partial sums alone. */
 export function draftSplitSum(graph: GraphDraft, { unit, layer, home, inputs, draftPart }: SplitSum, start?: Tensor): Tensor {
   const parts = graph.partsOf(unit);
+  graph.beginUnit(unit);
   const away = parts.filter((part) => part.device !== home);
   const local = parts.find((part) => part.device === home);
   const devices = away.map((part) => part.device);
