@@ -40,6 +40,8 @@ export class InsufficientMemoryError extends ThermoclineError {
     readonly haveBytes: number,
     readonly holders: readonly MemoryHolder[],
     cure: string,
+    /** The cure as data: tried, and found to fit. Absent: none was computed, or no single change was found. */
+    readonly remedy?: PlanRemedy,
   ) {
     const held = holders.length === 0 ? "" : `, held by ${summarizeHolders(holders)}`;
     super(`${device}: needs ${needBytes} bytes, ${haveBytes} are free${held}`, cure);

@@ -1,0 +1,85 @@
+/** Every placement of a request that is worth comparing, and whether there is one at all. */
+import { type DeviceId, InvalidRequestError, type MemoryDemand, type OffloadUnit } from "@thermocline/spec";
+import { placeRivals } from "./compare-strategies.js";
+import { InvalidPinError } from "./pins.js";
+import { type PlacedModel, placeModel } from "./place-model.js";
+import { type PlanContext, preparePlan } from "./plan-context.js";
+import type { PlanRequest } from "./plan-request.js";
+import { type DeviceBytes, overheadBounds } from "./planning-problem.js";
+import { type Placer, placeQuickly, placerOf } from "./solve-placement.js";
+
+export type FoundPlacement =
+  | {
+      readonly status: "placed";
+      /** What was asked for: the fastest of all, or that of the strategy. */
+      readonly chosen: PlacedModel;
+      readonly rivals: readonly PlacedModel[];
+      /** Both, and what the solver found where a rival was faster: fastest first. */
+      readonly ranked: readonly PlacedModel[];
+      /** No placement takes fewer seconds for the workload beside the overheads that were counted. */
+      readonly boundSeconds: number;
+      readonly limitBytes: DeviceBytes;
+    }
+  | { readonly status: "infeasible"; readonly missingBytes: Readonly<Record<DeviceId, number>> };
+
+export async function findPlacement(context: PlanContext): Promise<FoundPlacement> {
+  const isFree = (context.request.strategy ?? "plan") === "plan";
+  let found = await placeModel(context, placerOf(context.request));
+  if (found.status === "infeasible" && isFree && context.request.solver !== "greedy") found = await placeModel(context, placeQuickly);
+  if (found.status === "infeasible" && !isFree) return found;
+  const limitBytes = found.status === "placed" ? found.limitBytes : ownLimits(context);
+  const rivals = placeRivals(context, limitBytes, found.status === "placed" ? found.overheadBytes : overheadBounds(context));
+  const own = found.status === "placed" ? [found.placed] : [];
+  const seconds = ({ predicted }: PlacedModel) => predicted.workloadSeconds;
+  // The sort is stable: among equals the solver's own comes first.
+  const ranked = [...own, ...rivals].sort((a, b) => seconds(a) - seconds(b));
+  const [fastest] = ranked;
+  const chosen = isFree ? fastest : own[0];
+  if (chosen === undefined) return found as Extract<typeof found, { status: "infeasible" }>;
+  const boundSeconds = Math.min(own[0]?.boundSeconds ?? 0, ...(fastest === undefined ? [] : [seconds(fastest)]));
+  return { status: "placed", chosen, rivals, ranked, boundSeconds, limitBytes };
+}
+
+function ownLimits({ limits: { devices, shared } }: PlanContext): DeviceBytes {
+  const isShared = (id: DeviceId) => shared?.devices.includes(id) === true;
+  return new Map(
+    devices.map(({ device: { id }, limitBytes }) => [id, isShared(id) ? Math.min(limitBytes, shared!.limitBytes) : limitBytes]),
+  );
+}
+
+/**
+ * Whether `createPlan` finds a plan, without its comparison and account. What it refuses, a workload beyond the context or a pin that
+ * cannot be kept, does not fit.
+ */
+export async function fits(request: PlanRequest): Promise<boolean> {
+  let context: PlanContext;
+  try {
+    context = preparePlan(request);
+  } catch (error) {
+    if (error instanceof InvalidRequestError || error instanceof InvalidPinError) return false;
+    throw error;
+  }
+  if (!mayFit(context)) return false;
+  const isFree = (request.strategy ?? "plan") === "plan";
+  const placer: Placer = isFree ? placeQuickly : placerOf(request);
+  const found = await placeModel(context, placer);
+  if (found.status === "placed" || !isFree) return found.status === "placed";
+  return placeRivals(context, ownLimits(context), overheadBounds(context)).length > 0;
+}
+
+/** False where the devices together do not even have the bytes of all units: no solver need be asked. */
+function mayFit({ demand, limits: { devices } }: PlanContext): boolean {
+  const leastBytes = demand.units.reduce((sum, unit) => sum + leastBytesOf(demand, unit), 0);
+  return leastBytes <= devices.reduce((sum, { limitBytes }) => sum + limitBytes, 0);
+}
+
+/** On the device where it takes the fewest, whole or block by block. */
+function leastBytesOf({ devices }: MemoryDemand, { id, rows }: OffloadUnit): number {
+  const numBlocks = rows === undefined ? 0 : Math.ceil(rows.count / rows.blockSize);
+  const bytes = Object.values(devices).flatMap(({ units }) => {
+    const { weightBytes, kvCacheBytes, part } = units[id] ?? {};
+    if (weightBytes === undefined) return [];
+    return Math.min(weightBytes, part === undefined ? weightBytes : numBlocks * part.bytesPerBlock) + kvCacheBytes!;
+  });
+  return bytes.length === 0 ? 0 : Math.min(...bytes);
+}

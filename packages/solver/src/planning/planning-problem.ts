@@ -1,0 +1,39 @@
+/** From a checked request to what solvers and strategies are asked. */
+import type { DeviceId, OffloadProblem, ProblemDevice, Workload } from "@thermocline/spec";
+import { overheadBytesOf } from "./placed-bytes.js";
+import { allowedDevicesOf, type PlanContext } from "./plan-context.js";
+
+/** Bytes by device id. */
+export type DeviceBytes = ReadonlyMap<DeviceId, number>;
+
+/** What each device needs at most beside its units, whatever lies there. */
+export function overheadBounds({ demand }: PlanContext): DeviceBytes {
+  return new Map(Object.entries(demand.devices).map(([id, device]) => [id, overheadBytesOf(device)]));
+}
+
+/**
+ * A device that has no byte left for units is offered none, so that not even an empty one lies there and brings its overhead along.
+ * @param limitBytes What everything on a device may take.
+ * @param overheadBytes What of that is not for units; negative where units take less than they are counted for.
+ */
+export function problemOf(
+  context: PlanContext,
+  limitBytes: DeviceBytes,
+  overheadBytes: DeviceBytes,
+  workload: Workload = context.workload,
+): OffloadProblem {
+  const { demand, request } = context;
+  const devices = request.machine.devices.map(({ id, kind, rates }): ProblemDevice => {
+    const budgetBytes = Math.max(0, Math.floor(limitBytes.get(id)! - overheadBytes.get(id)!));
+    return { id, kind, rates, budgetBytes, units: budgetBytes > 0 ? demand.devices[id]!.units : {} };
+  });
+  return {
+    units: demand.units,
+    devices,
+    links: request.machine.links,
+    workload,
+    maxBatchTokens: demand.settings.maxBatchTokens,
+    handOverBytesPerToken: demand.handOverBytesPerToken,
+    allowedDevices: allowedDevicesOf(context),
+  };
+}
