@@ -5,6 +5,25 @@ export type { PublishedLink, PublishedMemory } from "./machine/published-memorie
 export { parsePlan } from "./plan/parse-plan.js";
 export { offloadPlanSchema } from "./plan/plan-schema.js";
 export { type PlanTarget, resolvePlan, validatePlan } from "./plan/resolve-plan.js";
+export { applyRemedy, describeRemedy } from "./planning/apply-remedy.js";
+export { comparedDepths } from "./planning/compare-strategies.js";
+export { createAutosplitPlan, createPlan, createRankedPlans } from "./planning/create-plan.js";
+export { defaultReserveBytes } from "./planning/device-limits.js";
+export { InvalidPinError } from "./planning/pins.js";
+export {
+  type DeviceBudget,
+  defaultWorkload,
+  type PlanProgress,
+  type PlanRequest,
+  type StrategyName,
+  strategyNames,
+  type UnitPin,
+} from "./planning/plan-request.js";
 export { predictTimes, predictUnitSeconds } from "./pricing/predict-times.js";
+export { type Change, comparePlans, type NamedChange, type PlanComparison, type UnitMove } from "./report/compare-plans.js";
+export { type ExplainOptions, explainPlan } from "./report/explain-plan.js";
+export { type FormatComparisonOptions, formatComparison } from "./report/format-comparison.js";
 export { formatPlan } from "./report/format-plan.js";
+export { drawPlan } from "./report/svg/draw-plan.js";
 export { createSharePlan, type SharePlanOptions } from "./share-plan.js";
+export { solverVersion } from "./solver-version.js";

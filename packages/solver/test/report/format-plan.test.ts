@@ -36,7 +36,7 @@ describe("formatPlan", () => {
       predicted: { prefillSeconds: 1.5, secondsPerToken: 0.00002 },
     };
     const lines = formatPlan(plan, units).split("\n");
-    expect(lines).toContain("predicted  1.50 s to the first token, then 20.0 µs a token");
+    expect(lines).toContain("predicted  1.50 s to the first token, then 20.0 us a token");
     expect(lines.at(-1)).toMatch(/^head +reference:0 +9\.34 MiB +1000 B +12\.50 ms +pinned by the user$/);
     expect(lines.find((line) => line.startsWith("unit"))).toMatch(/reads +holds +predicted +reason$/);
   });

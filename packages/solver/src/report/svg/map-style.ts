@@ -1,0 +1,25 @@
+/** Colours and type of the map; it follows the reader's light or dark scheme, and needs no font but the reader's own. */
+import { classStyles, type ShownClass } from "../class-style.js";
+
+const shownClasses = Object.keys(classStyles) as ShownClass[];
+
+const rules = (scheme: "light" | "dark", ink: string, quiet: string, ground: string, line: string) =>
+  [
+    `.tc-ground{fill:${ground}}`,
+    `.tc-ink,.tc-strong,.tc-title{fill:${ink}}`,
+    `.tc-quiet{fill:${quiet}}`,
+    `.tc-free{stroke:${line};stroke-width:.6}`,
+    ...shownClasses.map((name) => `.tc-${name}{fill:${classStyles[name][scheme]}}`),
+  ].join("");
+
+export const mapStyle = [
+  "<style>",
+  '.tc-map text{font-family:ui-sans-serif,system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;font-size:12px}',
+  ".tc-map .tc-title{font-size:18px;font-weight:600}.tc-map .tc-strong{font-weight:600}.tc-map .tc-small{font-size:10.5px}",
+  ".tc-map .tc-on-cell{font-size:10px;fill:#fff;pointer-events:none}",
+  ".tc-map .tc-figure{font-size:18px;font-weight:600}",
+  ".tc-map g:hover>rect{stroke:#111;stroke-width:.8}",
+  rules("light", "#1c2530", "#66717f", "#ffffff", "#dde2e8"),
+  `@media (prefers-color-scheme:dark){${rules("dark", "#e7ecf2", "#98a4b3", "#12161c", "#2c343f")}.tc-map g:hover>rect{stroke:#fff}}`,
+  "</style>",
+].join("");
