@@ -35,8 +35,9 @@ export interface OpenedEmbedder extends Embedder {
  * kind. Nothing stays open or reserved then.
  */
 export function openEmbedder(location: ModelLocation, options: OpenEmbedderOptions = {}): Promise<OpenedEmbedder> {
-  return withResources(location, options, async ({ source, backends, ledger, placement, name, owner }, own) => {
-    const { contextLength, maxSequences, maxBatchTokens, signal, onProgress } = options;
+  const { contextLength, maxSequences, maxBatchTokens, signal, onProgress } = options;
+  const asked = { contextLength, maxSequences, maxBatchTokens };
+  return withResources(location, options, asked, async ({ source, backends, ledger, placement, settings, name, owner }, own) => {
     const embedder = own.add(
       await createEmbedder({
         source,
@@ -44,9 +45,7 @@ export function openEmbedder(location: ModelLocation, options: OpenEmbedderOptio
         placement,
         ledger,
         owner,
-        contextLength,
-        maxSequences,
-        maxBatchTokens,
+        ...settings,
         signal,
         onProgress,
       }),

@@ -7,12 +7,15 @@ import { type ModelLocation, type Owned, type ResourceOptions, withResources } f
 export type { ModelLocation } from "./opened-resources.js";
 
 export interface OpenOptions extends ResourceOptions {
-  /** Tokens of one sequence, prompt and answer together; default: the model's, at most 4096. */
-  readonly contextLength?: number;
+  /** Tokens of one sequence, prompt and answer together; "max": the most that fit. Default: the plan's, else the model's, at most 4096. */
+  readonly contextLength?: number | "max";
   /** Sequences decoded together; more wait. Default 1. */
   readonly maxSequences?: number;
   /** Tokens in one step: the prefill chunk. Default 256. */
   readonly maxBatchTokens?: number;
+  /** Tokens that the KV cache holds over all sequences, in layers that see all of the context; default: `contextLength` for each of
+   *  `maxSequences`. */
+  readonly kvCacheTokens?: number;
   /** Of cached keys and values; default: each device's own. */
   readonly keyCacheDType?: DType;
   readonly valueCacheDType?: DType;
@@ -56,24 +59,20 @@ export interface OpenedModel extends Engine {
  * reason. Nothing stays open or reserved then.
  */
 export function open(location: ModelLocation, options: OpenOptions = {}): Promise<OpenedModel> {
-  return withResources(location, options, async ({ source, config, backends, ledger, placement, name, owner }, own) => {
+  const { contextLength, maxSequences, maxBatchTokens, kvCacheTokens, keyCacheDType, valueCacheDType, maxScoredTokens } = options;
+  const asked = { contextLength, maxSequences, maxBatchTokens, kvCacheTokens, keyCacheDType, valueCacheDType, maxScoredTokens };
+  return withResources(location, options, asked, async ({ source, config, backends, ledger, placement, settings, name, owner }, own) => {
     checkGeneratesText(config);
-    const { contextLength, maxSequences, maxBatchTokens, keyCacheDType, valueCacheDType, maxScoredTokens, prefixCache } = options;
-    const { signal, onProgress, trace } = options;
+    const { prefixCache, signal, onProgress, trace } = options;
     const tokenizer = tokenizerOf(source);
     const engine = own.add(
       await createEngine({
+        ...settings,
         source,
         backends,
         placement,
         ledger,
         owner,
-        contextLength,
-        maxSequences,
-        maxBatchTokens,
-        keyCacheDType,
-        valueCacheDType,
-        maxScoredTokens,
         prefixCache,
         ...(tokenizer && { tokenizer }),
         signal,

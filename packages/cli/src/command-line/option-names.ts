@@ -1,19 +1,34 @@
 /** Errors of the library, said in the words of the command line. */
-import type { InvalidRequestError, ThermoclineError } from "@thermocline/spec";
+import type { InvalidRequestError, PlanRemedy, ThermoclineError } from "@thermocline/spec";
+import { cureOf, remedyInOptions } from "../planning/remedy.js";
 
 const optionOfParameter: Readonly<Record<string, string>> = {
   backend: "--backend",
+  batch: "--batch",
+  budgetBytes: "--budget",
+  contextDepth: "--depth",
   contextLength: "--context",
+  cpuExperts: "--cpu-experts",
   drySequenceBreakers: "--dry-sequence-breaker",
   isa: "--isa",
   keyCacheDType: "--kv-type-k",
+  kvBudget: "--kv-budget",
+  kvCacheTokens: "--kv-budget",
   logitBias: "--logit-bias",
+  machine: "--machine",
   maxBatchTokens: "--batch-tokens",
+  maxGpuLayers: "--max-gpu-layers",
+  maxSequences: "--sequences",
   maxTokens: "--max-tokens",
   minTokens: "--min-tokens",
+  outputTokens: "--output-tokens",
   plan: "--plan",
+  promptTokens: "--prompt-tokens",
+  ramBytes: "--ram",
+  reserveBytes: "--reserve",
   threads: "--threads",
   valueCacheDType: "--kv-type-v",
+  vramBytes: "--vram",
 };
 
 /** Parameters whose names are no words that a sentence uses as well. */
@@ -24,12 +39,23 @@ const unmistakable = new RegExp(
   "g",
 );
 
-/** The error's message with options in place of the parameters of `open` and `generate` that they become. */
+/** The error's message with options in place of the parameters of `open`, `generate` and `createPlan` that they become. */
 export function messageWithOptions(error: ThermoclineError): string {
+  const remedy = (error as { readonly remedy?: PlanRemedy }).remedy;
+  if (remedy !== undefined && error.message.endsWith(error.cure))
+    return `${error.message.slice(0, -error.cure.length)}${cureOf(remedy, remedyInOptions(remedy))}`;
   if (!(error.code === "invalid-request" && "parameter" in error)) return error.message;
   const { parameter } = error as InvalidRequestError;
-  const option = Object.hasOwn(optionOfParameter, parameter) ? optionOfParameter[parameter] : undefined;
+  const option = optionOf(parameter);
   const named =
     option === undefined || !error.message.startsWith(`${parameter}:`) ? error.message : option + error.message.slice(parameter.length);
   return named.replace(unmistakable, (name) => optionOfParameter[name]!);
+}
+
+/** Of `contextLength`, `workload.batch` or `budgets["cuda:0"].reserveBytes`. */
+function optionOf(parameter: string): string | undefined {
+  const [, device, limit] = /^budgets\["(.+)"\]\.(\w+)$/.exec(parameter) ?? [];
+  if (device !== undefined && limit !== undefined) return `${optionOfParameter[limit] ?? limit} ${device}`;
+  const name = parameter.replace(/^(?:settings|workload)\./, "");
+  return Object.hasOwn(optionOfParameter, name) ? optionOfParameter[name] : undefined;
 }

@@ -1,0 +1,136 @@
+/** A plan in ten to twenty lines: what it is for, whether it fits, where things lie, how fast it should be, what limits it, what to try next. */
+import type { BytesByClass, DeviceId, OffloadPlan } from "@thermocline/spec";
+import { formatBytes } from "../format-bytes.js";
+import { formatTable } from "../format-table.js";
+import { describePlacement } from "./describe-placement.js";
+
+export function summarizePlan(plan: OffloadPlan): string {
+  const rows: (readonly [string, string])[] = [
+    ["model", describeModel(plan)],
+    ["machine", plan.machine?.name ?? Object.keys(plan.devices).join(", ")],
+    ["memory for", describeSettings(plan)],
+    ...deviceRows(plan),
+    ...predictionRows(plan),
+    ["limit", limitOf(plan)],
+    ...solverRows(plan),
+    ...(plan.estimates ?? []).map((sentence) => ["estimated", sentence] as const),
+    ["next", nextOf(plan)],
+  ];
+  return formatTable(rows);
+}
+
+function describeModel({ summary, model }: OffloadPlan): string {
+  if (summary === undefined) return model;
+  const { name, architecture, quantisation, numLayers, weightBytes } = summary;
+  return `${name}, ${architecture}, ${quantisation}, ${numLayers} layers, ${formatBytes(weightBytes)} of weights`;
+}
+
+function describeSettings({ settings = {}, workload }: OffloadPlan): string {
+  const { contextLength, maxSequences = 1, maxBatchTokens, keyCacheDType, valueCacheDType } = settings;
+  const types =
+    keyCacheDType === undefined && valueCacheDType === undefined
+      ? []
+      : [`keys ${keyCacheDType ?? "as the device has them"}, values ${valueCacheDType ?? "as the device has them"}`];
+  const sequences = workload !== undefined && workload.batch !== maxSequences ? `, ${workload.batch} in the workload` : "";
+  return [
+    `${contextLength} tokens of context`,
+    `${maxSequences} ${maxSequences === 1 ? "request" : "requests"} at once${sequences}`,
+    `${maxBatchTokens} tokens a step`,
+    ...types,
+  ].join(", ");
+}
+
+const sumOf = (bytes: BytesByClass = {}) => Object.values(bytes).reduce((sum, byteLength) => sum + byteLength, 0);
+
+/** Bytes that may be taken of a device. */
+function limitBytes({ budgetBytes, reserveBytes = 0 }: OffloadPlan["devices"][string]): number | undefined {
+  return budgetBytes === undefined ? undefined : budgetBytes - reserveBytes;
+}
+
+function deviceRows(plan: OffloadPlan): (readonly [string, string])[] {
+  const placement = describePlacement(plan);
+  return Object.entries(plan.devices).flatMap(([id, device]) => {
+    const bytes = plan.bytes?.[id];
+    const units = placement.get(id);
+    if (units === undefined) return [[id, "holds nothing"] as const];
+    const limit = limitBytes(device);
+    const classes = Object.entries(bytes ?? {}).filter(([, byteLength]) => byteLength > 0);
+    const largest = classes.sort((a, b) => b[1] - a[1]).slice(0, 3);
+    const detail = largest.map(([memoryClass, byteLength]) => `${memoryClass} ${formatBytes(byteLength)}`).join(", ");
+    const of = limit === undefined ? "" : ` of ${formatBytes(limit)} that it may take`;
+    return [[id, units] as const, ["", `${formatBytes(sumOf(bytes))}${of}: ${detail}`] as const];
+  });
+}
+
+function predictionRows({ predicted, workload, comparison = [] }: OffloadPlan): (readonly [string, string])[] {
+  if (predicted === undefined) return [];
+  const { prefillSeconds, secondsPerToken } = predicted;
+  const batch = workload?.batch ?? 1;
+  const speed = `${formatRate(batch / secondsPerToken)} tok/s${batch > 1 ? ` for ${batch} requests together` : ""}`;
+  const prompt = workload === undefined ? "" : ` of a prompt of ${workload.promptTokens}`;
+  const rows: (readonly [string, string])[] = [["predicted", `first token${prompt} after ${formatSeconds(prefillSeconds)}, then ${speed}`]];
+  const depths = [...new Set(comparison.map(({ contextDepth }) => contextDepth))].sort((a, b) => a - b);
+  const [shallow] = depths;
+  const rivals = comparison.filter(({ strategy, contextDepth }) => strategy !== "plan" && contextDepth === shallow);
+  if (rivals.length > 0) {
+    const own = comparison.find(({ strategy, contextDepth }) => strategy === "plan" && contextDepth === shallow);
+    const shown = [...(own === undefined ? [] : [own]), ...rivals];
+    const speeds = shown.map(({ strategy, decodeTokensPerSecond }) => `${strategy} ${formatRate(decodeTokensPerSecond)}`);
+    rows.push(["decode", `${speeds.join(", ")} tok/s at depth ${shallow}`]);
+  }
+  return rows;
+}
+
+/** "1.5 s", "12 ms". */
+export function formatSeconds(seconds: number): string {
+  if (seconds >= 100) return `${seconds.toFixed(0)} s`;
+  return seconds >= 1 ? `${seconds.toFixed(1)} s` : `${(seconds * 1000).toPrecision(2)} ms`;
+}
+
+/** Three digits, or all of a whole number. */
+export function formatRate(perSecond: number): string {
+  return perSecond >= 100 ? perSecond.toFixed(0) : perSecond.toPrecision(3);
+}
+
+/** Units that lie on a CPU although a GPU is there, but for the embedding, of which a token reads a single row. */
+function spilledBytes({ devices, units }: OffloadPlan): number {
+  const hasGpu = Object.values(devices).some(({ backend }) => backend === "cuda");
+  const isOnCpu = ({ device, id }: OffloadPlan["units"][number]) => devices[device]?.backend !== "cuda" && id !== "embedding";
+  return hasGpu ? units.filter(isOnCpu).reduce((sum, { byteLength = 0 }) => sum + byteLength, 0) : 0;
+}
+
+function limitOf(plan: OffloadPlan): string {
+  const spilled = spilledBytes(plan);
+  const used = usedDevices(plan);
+  if (spilled > 0) {
+    const gpus = Object.entries(plan.devices).filter(([, { backend }]) => backend === "cuda");
+    const left = gpus.map(
+      ([id, device]) => `${id} has ${formatBytes(Math.max(0, (limitBytes(device) ?? 0) - sumOf(plan.bytes?.[id])))} left`,
+    );
+    return `the GPU's memory: ${formatBytes(spilled)} lie on the CPU; ${left.join(", ")}`;
+  }
+  const [only] = used;
+  const where = used.length === 1 ? `all of it lies on ${only}` : "all that every token reads lies on GPUs";
+  return `the speed of the device${used.length === 1 ? "" : "s"}: ${where}`;
+}
+
+function usedDevices({ units }: OffloadPlan): readonly DeviceId[] {
+  return [...new Set(units.map(({ device }) => device))];
+}
+
+function solverRows({ solver }: OffloadPlan): (readonly [string, string])[] {
+  if (solver === undefined) return [];
+  const { name, status, gap } = solver;
+  const distance = gap <= 0 ? "no placement is predicted faster" : `no placement is more than ${(gap * 100).toPrecision(2)} % faster`;
+  return [["solver", `${name}, ${status}: ${distance}`]];
+}
+
+function nextOf(plan: OffloadPlan): string {
+  const classes = Object.values(plan.bytes ?? {});
+  const all = classes.reduce((sum, bytes) => sum + sumOf(bytes), 0);
+  const kvCache = classes.reduce((sum, bytes) => sum + (bytes["kv-cache"] ?? 0), 0);
+  const more = "--explain shows it by layer";
+  if (spilledBytes(plan) === 0) return `--context max finds the longest context that fits; ${more}`;
+  const smaller = kvCache > all / 8 ? "--kv-type q8_0 halves the KV cache, " : "";
+  return `${smaller}--curve shows what more memory would buy; ${more}`;
+}
