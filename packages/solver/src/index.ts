@@ -1,3 +1,4 @@
+export { solveGreedy } from "./greedy/solve-greedy.js";
 export { hypotheticalMachine, type MachineSizes, machineFromPreset, machinePresets } from "./machine/machine-presets.js";
 export { parseMachineProfile } from "./machine/parse-machine-profile.js";
 export type { PublishedGpu } from "./machine/published-gpus.js";

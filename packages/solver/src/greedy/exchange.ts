@@ -1,0 +1,270 @@
+/** Local search over placements: single units, groups of rows, layers and pairs of these change devices while that saves time or room. */
+import { bytesOfChoices, type Choice, homeAfter, secondsAt } from "../pricing/choice.js";
+import type { PricedProblem, PricedUnit } from "../pricing/priced-problem.js";
+import type { ChainPricing } from "./chain-pricing.js";
+import { type Candidate, candidateOf } from "./device-prices.js";
+
+/** Units by index, with their new choices; ascending. */
+type Move = readonly (readonly [unit: number, choice: Choice])[];
+
+interface PricedMove {
+  readonly move: Move;
+  /** Seconds gained are below 0. */
+  readonly seconds: number;
+  /** Change by device. */
+  readonly bytes: Float64Array;
+}
+
+/** Of moves that gain time, and of those that make room for them, so many are paired; of the pairs so many are priced exactly. */
+const maxGains = 24;
+const maxRooms = 96;
+const maxPairs = 24;
+/** A gain below this share of the placement's seconds is rounding. */
+const rounding = 1e-12;
+
+export class Exchange {
+  readonly #choices: Choice[];
+  /** Where the stream is before each unit. */
+  readonly #homes: number[];
+  readonly #used: Float64Array;
+  #seconds: number;
+  /** Objects by the order in which they were met. */
+  readonly #numbers = new Map<object, number>();
+  readonly #layers: readonly (readonly number[])[];
+
+  constructor(
+    readonly pricing: ChainPricing,
+    { choices, seconds }: Candidate,
+  ) {
+    this.#seconds = seconds;
+    this.#choices = [...choices];
+    this.#homes = choices.map(() => 0);
+    this.#used = bytesOfChoices(pricing.problem, choices);
+    this.#updateHomes(0);
+    const layers = new Map<number, number[]>();
+    for (const [index, { unit }] of this.#problem.units.entries()) {
+      if (unit.layer < 0) continue;
+      const known = layers.get(unit.layer);
+      if (known === undefined) layers.set(unit.layer, [index]);
+      else known.push(index);
+    }
+    this.#layers = [...layers.values()];
+  }
+
+  get #problem(): PricedProblem {
+    return this.pricing.problem;
+  }
+
+  result(): Candidate {
+    return candidateOf(this.#problem, [...this.#choices]);
+  }
+
+  /** Moves what costs least for the room that it makes, until everything is within its budget. False where that cannot be reached. */
+  repair(): boolean {
+    const { budgetBytes, numDevices } = this.#problem;
+    const overflow = (change?: Float64Array) => {
+      let sum = 0;
+      for (let device = 0; device < numDevices; device++)
+        sum += Math.max(0, this.#used[device]! + (change?.[device] ?? 0) - budgetBytes[device]!) / Math.max(1, budgetBytes[device]!);
+      return sum;
+    };
+    for (let current = overflow(); current > 0; current = overflow()) {
+      let best: PricedMove | undefined;
+      let least = Number.POSITIVE_INFINITY;
+      for (const priced of this.#moves()) {
+        const saved = current - overflow(priced.bytes);
+        if (saved <= 0) continue;
+        const price = priced.seconds > 0 ? priced.seconds / saved : priced.seconds * saved;
+        if (price < least) [best, least] = [priced, price];
+      }
+      if (best === undefined) return false;
+      this.#apply(best);
+    }
+    return true;
+  }
+
+  /** Makes the placement faster, within the budgets, until it takes `targetSeconds` or nothing more helps. */
+  improve(targetSeconds: number, maxRounds: number): void {
+    for (let round = 0; round < maxRounds && this.#seconds > targetSeconds; round++) {
+      const moves = this.#moves();
+      if (!this.#improveBySingles(moves) && !this.#improveByPairs(moves)) return;
+    }
+  }
+
+  #improveBySingles(moves: readonly PricedMove[]): boolean {
+    const gaining = moves.filter((priced) => this.#gains(priced.seconds) && this.#fits(priced.bytes)).sort((a, b) => a.seconds - b.seconds);
+    let isImproved = false;
+    const touched = new Set<number>();
+    for (const { move } of gaining) {
+      if (move.some(([unit]) => touched.has(unit))) continue;
+      const priced = this.#priceOf(move);
+      if (!this.#gains(priced.seconds) || !this.#fits(priced.bytes)) continue;
+      this.#apply(priced);
+      for (const [unit] of move) touched.add(unit);
+      isImproved = true;
+    }
+    return isImproved;
+  }
+
+  /** A move that gains time and lacks room, with one that makes room for it. */
+  #improveByPairs(moves: readonly PricedMove[]): boolean {
+    const { budgetBytes, numDevices } = this.#problem;
+    const gains = moves.filter(({ seconds }) => this.#gains(seconds)).sort((a, b) => a.seconds - b.seconds);
+    const pairs: { readonly move: Move; readonly seconds: number }[] = [];
+    for (let device = 0; device < numDevices; device++) {
+      const lacking = gains.filter(({ bytes }) => bytes[device]! > budgetBytes[device]! - this.#used[device]!).slice(0, maxGains);
+      if (lacking.length === 0) continue;
+      const rooms = moves
+        .filter(({ bytes }) => bytes[device]! < 0)
+        .sort((a, b) => a.seconds / -a.bytes[device]! - b.seconds / -b.bytes[device]!)
+        .slice(0, maxRooms);
+      for (const gain of lacking) {
+        for (const room of rooms) {
+          const seconds = gain.seconds + room.seconds;
+          if (!this.#gains(seconds) || !this.#fits(gain.bytes, room.bytes)) continue;
+          if (gain.move.some(([unit]) => room.move.some(([other]) => other === unit))) continue;
+          pairs.push({ move: [...gain.move, ...room.move].sort(([a], [b]) => a - b), seconds });
+        }
+      }
+    }
+    pairs.sort((a, b) => a.seconds - b.seconds);
+    for (const { move } of pairs.slice(0, maxPairs)) {
+      const priced = this.#priceOf(move);
+      if (!this.#gains(priced.seconds) || !this.#fits(priced.bytes)) continue;
+      this.#apply(priced);
+      return true;
+    }
+    return false;
+  }
+
+  #gains(seconds: number): boolean {
+    return seconds < -rounding * this.#seconds;
+  }
+
+  #fits(change: Float64Array, other?: Float64Array): boolean {
+    const { budgetBytes, numDevices } = this.#problem;
+    for (let device = 0; device < numDevices; device++) {
+      const bytes = change[device]! + (other === undefined ? 0 : other[device]!);
+      if (bytes > 0 && this.#used[device]! + bytes > budgetBytes[device]!) return false;
+    }
+    return true;
+  }
+
+  #updateHomes(from: number): void {
+    const choices = this.#choices;
+    if (from === 0) this.#homes[0] = choices[0]!.devices[0]!;
+    for (let index = from; index + 1 < choices.length; index++)
+      this.#homes[index + 1] = homeAfter(this.#problem.units[index]!, choices[index]!, this.#homes[index]!);
+  }
+
+  #apply({ move, seconds, bytes }: PricedMove): void {
+    this.#seconds += seconds;
+    for (const [unit, choice] of move) this.#choices[unit] = choice;
+    for (let device = 0; device < bytes.length; device++) this.#used[device]! += bytes[device]!;
+    this.#updateHomes(move[0]![0]);
+  }
+
+  /** The chain is priced again from the first change to where the stream takes its old course. */
+  #priceOf(move: Move): PricedMove {
+    const { numDevices, units } = this.#problem;
+    const bytes = new Float64Array(numDevices);
+    for (const [unit, choice] of move) {
+      const old = this.#choices[unit]!;
+      for (let device = 0; device < numDevices; device++) bytes[device]! += choice.bytes[device]! - old.bytes[device]!;
+    }
+    const first = move[0]![0];
+    const last = move.at(-1)![0];
+    let seconds = 0;
+    let home = first === 0 ? move[0]![1].devices[0]! : this.#homes[first]!;
+    let next = 0;
+    for (let index = first; index < units.length; index++) {
+      const isChanged = next < move.length && move[next]![0] === index;
+      if (index > last && home === this.#homes[index]) break;
+      const old = this.#choices[index]!;
+      const choice = isChanged ? move[next++]![1] : old;
+      seconds += secondsAt(this.#problem, units[index]!, choice, home) - secondsAt(this.#problem, units[index]!, old, this.#homes[index]!);
+      home = homeAfter(units[index]!, choice, home);
+    }
+    return { move, seconds, bytes };
+  }
+
+  /** Every move of a single unit or layer; of places that are alike in all that matters only the first. */
+  #moves(): readonly PricedMove[] {
+    const { units, numDevices } = this.#problem;
+    const moves: PricedMove[] = [];
+    const seen = new Set<string>();
+    const isNew = (indices: readonly number[]) => {
+      const next = this.#choices[indices.at(-1)! + 1];
+      const key = `${indices.map((index) => this.#numberOf(units[index]!.wholeSeconds) + 1e6 * this.#numberOf(this.#choices[index]!))} ${this.#homes[indices[0]!]} ${next?.whole}`;
+      return seen.size !== seen.add(key).size;
+    };
+    for (const [index, unit] of units.entries()) {
+      if (!isNew([index])) continue;
+      for (const choice of this.#alternatives(unit, this.#choices[index]!)) moves.push(this.#priceOf([[index, choice]]));
+    }
+    for (const layer of this.#layers) {
+      if (layer.length < 2 || !isNew(layer)) continue;
+      for (let device = 0; device < numDevices; device++) {
+        if (layer.some((index) => units[index]!.wholeSeconds[device] === Number.POSITIVE_INFINITY)) continue;
+        moves.push(this.#priceOf(layer.map((index) => [index, this.pricing.whole(units[index]!, device)])));
+      }
+    }
+    return moves;
+  }
+
+  #numberOf(object: object): number {
+    const known = this.#numbers.get(object) ?? this.#numbers.size;
+    this.#numbers.set(object, known);
+    return known;
+  }
+
+  #alternatives(unit: PricedUnit, current: Choice): readonly Choice[] {
+    const choices: Choice[] = [];
+    for (const [device, seconds] of unit.wholeSeconds.entries())
+      if (device !== current.whole && Number.isFinite(seconds)) choices.push(this.pricing.whole(unit, device));
+    const { rows } = unit;
+    const counts = rows === undefined ? undefined : countsOf(unit, current);
+    if (rows === undefined || counts === undefined) return choices;
+    for (const [from, own] of counts.entries()) {
+      const available = own.reduce((sum, count) => sum + count, 0);
+      for (const [to, { device, bytes }] of rows.parts.entries()) {
+        if (available === 0 || from === to) continue;
+        const groupBytes = Math.max(1, bytes[0]!);
+        const free = this.#problem.budgetBytes[device]! - this.#used[device]!;
+        const over = this.#used[rows.parts[from]!.device]! - this.#problem.budgetBytes[rows.parts[from]!.device]!;
+        const amounts = new Set([Math.floor(free / groupBytes), Math.ceil(over / Math.max(1, rows.parts[from]!.bytes[0]!))]);
+        for (let amount = 1; amount < available; amount *= 2) amounts.add(amount);
+        for (const amount of amounts) {
+          if (!(amount > 0) || amount > available) continue;
+          for (const isHottest of rows.classes.length === 1 ? [true] : [true, false]) {
+            const choice = this.pricing.split(unit, shift(counts, from, to, amount, isHottest));
+            if (choice !== undefined) choices.push(choice);
+          }
+        }
+      }
+    }
+    return choices;
+  }
+}
+
+/** Groups by part and class, also of a unit that lies whole; undefined where its device cannot hold a part. */
+function countsOf({ rows }: PricedUnit, { whole, counts }: Choice): readonly Int32Array[] | undefined {
+  if (counts !== undefined) return counts;
+  const { classes, parts } = rows!;
+  if (!parts.some(({ device }) => device === whole)) return undefined;
+  return parts.map(({ device }) => Int32Array.from(classes, (members) => (device === whole ? members.length : 0)));
+}
+
+function shift(counts: readonly Int32Array[], from: number, to: number, amount: number, isHottest: boolean): readonly Int32Array[] {
+  const shifted = counts.map((own) => Int32Array.from(own));
+  const source = shifted[from]!;
+  let left = amount;
+  for (let step = 0; step < source.length && left > 0; step++) {
+    const index = isHottest ? step : source.length - 1 - step;
+    const taken = Math.min(left, source[index]!);
+    source[index]! -= taken;
+    shifted[to]![index]! += taken;
+    left -= taken;
+  }
+  return shifted;
+}
