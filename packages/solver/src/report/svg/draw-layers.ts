@@ -2,7 +2,7 @@
 import type { LayoutUnit, PlanLayout } from "../plan-layout.js";
 import { formatShare } from "../quantities.js";
 import type { Drawn } from "./draw-memory.js";
-import type { Heat } from "./heat.js";
+import { type Heat, weightsClass } from "./heat.js";
 import { group, label, px, rectangle } from "./svg-text.js";
 
 const stripHeight = 46;
@@ -48,7 +48,7 @@ function drawColumn(place: readonly LayoutUnit[], device: string, heat: Heat, le
   const shapes = own.map(({ kind, part }) => {
     const height = all > 0 ? (sizeOf(part) / all) * stripHeight : 0;
     bottom -= height;
-    const look = `class="tc-weights" fill-opacity="${px(heat.opacityOf(part, kind))}"`;
+    const look = `class="${weightsClass(kind)}" fill-opacity="${px(heat.opacityOf(part, kind))}"`;
     return rectangle({ ...box, y: bottom, height: Math.max(height - (height > 4 ? 0.8 : 0), 0.2) }, look);
   });
   const ground = rectangle({ ...box, y: top, height: stripHeight }, 'class="tc-free"');
@@ -60,11 +60,16 @@ function drawColumn(place: readonly LayoutUnit[], device: string, heat: Heat, le
 
 function axis(places: readonly (readonly LayoutUnit[])[], lefts: readonly number[], y: number, pitch: number): string {
   const step = [1, 2, 5, 10, 20, 50, 100].find((candidate) => candidate * pitch >= 26) ?? 200;
+  const end = (lefts.at(-1) ?? 0) + pitch;
+  const endsWithHead = places.at(-1)?.[0]?.id === "head";
   return places
     .map(([unit], index) => {
       const { layer, id } = unit!;
-      if (layer >= 0 ? layer % step !== 0 : pitch < 60) return "";
-      return label(lefts[index]! + pitch / 2, y + 4, layer >= 0 ? String(layer) : id, "tc-quiet tc-small", "middle");
+      const left = lefts[index]!;
+      if (layer < 0) return label(left + pitch, y + 4, id, "tc-quiet tc-small", "end");
+      // The head's name needs the room.
+      const isFree = !endsWithHead || left + pitch < end - 44;
+      return layer % step === 0 && isFree ? label(left + pitch / 2, y + 4, String(layer), "tc-quiet tc-small", "middle") : "";
     })
     .join("");
 }

@@ -97,8 +97,8 @@ function drawPiece({ cell, row, offset, width, isWidest }: TapePiece, area: Area
   // Layers stand a little apart, units of a layer a hair.
   const gap = cell.continues ? Math.min(0.6, pixels / 6) : Math.min(1.4, pixels / 4);
   const box = { x: left + gap, y: top, width: Math.max(pixels - gap, 0.4), height: rowHeight };
-  const look = `class="tc-${cell.class}"${cell.opacity < 1 ? ` fill-opacity="${px(cell.opacity)}"` : ""}${pixels > 6 ? ' rx="1.5"' : ""}`;
+  const look = `class="${cell.look ?? `tc-${cell.class}`}"${cell.opacity < 1 ? ` fill-opacity="${px(cell.opacity)}"` : ""}${pixels > 6 ? ' rx="1.5"' : ""}`;
   const text = cell.label ?? "";
   const hasRoom = isWidest && text !== "" && pixels > text.length * 6.2 + 6;
-  return rectangle(box, look) + (hasRoom ? label(left + gap + 4, top + 15, text, "tc-on-cell") : "");
+  return rectangle(box, look) + (hasRoom ? label(left + gap + 4, top + 15, text, cell.opacity < 0.65 ? "tc-on-pale" : "tc-on-cell") : "");
 }

@@ -6,7 +6,7 @@ import { layoutOf, type PlanLayout } from "../plan-layout.js";
 import { conditionsOf, titleOf } from "../plan-title.js";
 import { formatRate, formatSeconds, formatShare } from "../quantities.js";
 import { drawLayers } from "./draw-layers.js";
-import { drawMemory } from "./draw-memory.js";
+import { type Drawn, drawMemory } from "./draw-memory.js";
 import { type Heat, heatOf } from "./heat.js";
 import { mapStyle } from "./map-style.js";
 import { escapeXml, label, px, rectangle, shorten } from "./svg-text.js";
@@ -35,7 +35,8 @@ export function drawPlan(plan: OffloadPlan): string {
   if (figures.length > 0) draw(drawFigures(figures, y + 16), 52);
   y += 14;
   if (layout.hasBytes) {
-    draw(drawLegend(layout, heat, y), 30);
+    const legend = drawLegend(layout, heat, y);
+    draw(legend.markup, legend.height);
     const memory = drawMemory(layout, heat, margin, y, inner);
     draw(memory.markup, memory.height);
     for (const sentence of plan.estimates ?? [])
@@ -75,29 +76,50 @@ function drawFigures(figures: readonly (readonly [string, string])[], y: number)
     .join("");
 }
 
-function drawLegend({ devices }: PlanLayout, heat: Heat, y: number): string {
-  const shown = new Set<ShownClass>(devices.flatMap(({ classes }) => classes.map(([name]) => name)));
+function drawLegend({ devices, units }: PlanLayout, heat: Heat, y: number): Drawn {
+  const shown = new Set<string>(devices.flatMap(({ classes }) => classes.map(([name]) => name)));
+  if (shown.has("weights") && units.some(({ kind }) => kind === "attention")) shown.add("attention");
   if (devices.some(({ freeBytes = 0 }) => freeBytes > 0)) shown.add("free");
   if (devices.some(({ reserveBytes }) => reserveBytes > 0)) shown.add("reserve");
-  let x = margin;
-  const swatches = (Object.keys(classStyles) as ShownClass[])
+  const swatches = ["attention", ...(Object.keys(classStyles) as ShownClass[])]
     .filter((name) => shown.has(name))
     .map((name) => {
-      const text = name === "reserve" ? "kept free" : name === "kv-cache" ? "KV cache" : name;
-      const markup =
-        rectangle({ x, y, width: 12, height: 12 }, `class="tc-${name}" rx="2"`) + label(x + 17, y + 10, text, "tc-ink tc-small");
-      x += 34 + text.length * 5.9;
-      return markup;
+      const text = legendTexts[name] ?? name;
+      const markup = (x: number, top: number) =>
+        rectangle({ x, y: top, width: 12, height: 12 }, `class="tc-${name}" rx="2"`) + label(x + 17, top + 10, text, "tc-ink tc-small");
+      return { width: 36 + text.length * 6, markup };
     });
-  if (!heat.isKnown) return swatches.join("");
-  const steps = [0.3, 0.44, 0.58, 0.72, 0.86, 1].map((opacity, index) =>
-    rectangle({ x: x + 118 + index * 9, y, width: 9, height: 12 }, `class="tc-weights" fill-opacity="${opacity}"`),
-  );
-  const ends = [`rows active for ${formatShare(heat.coldest)}`, formatShare(heat.hottest)] as const;
-  return [
-    ...swatches,
-    label(x + 112, y + 10, ends[0], "tc-ink tc-small", "end"),
-    ...steps,
-    label(x + 178, y + 10, `${ends[1]} of tokens`, "tc-ink tc-small"),
-  ].join("");
+  const items = heat.isKnown ? [...swatches, heatScale(heat)] : swatches;
+  let x = margin;
+  let top = y;
+  const drawn = items.map(({ width: itemWidth, markup }) => {
+    if (x > margin && x + itemWidth > margin + inner) {
+      x = margin;
+      top += 20;
+    }
+    const text = markup(x, top);
+    x += itemWidth;
+    return text;
+  });
+  return { markup: drawn.join(""), height: top - y + 34 };
+}
+
+const legendTexts: Readonly<Record<string, string>> = {
+  attention: "attention weights",
+  weights: "other weights",
+  "kv-cache": "KV cache",
+  reserve: "kept free",
+};
+
+function heatScale({ coldest, hottest }: Heat) {
+  const cold = `rows active for ${formatShare(coldest)}`;
+  const begin = cold.length * 5.8 + 6;
+  const markup = (x: number, top: number) => {
+    const steps = [0.3, 0.44, 0.58, 0.72, 0.86, 1].map((opacity, index) =>
+      rectangle({ x: x + begin + index * 9, y: top, width: 9, height: 12 }, `class="tc-weights" fill-opacity="${opacity}"`),
+    );
+    const hot = label(x + begin + 60, top + 10, `${formatShare(hottest)} of tokens`, "tc-ink tc-small");
+    return label(x + begin - 6, top + 10, cold, "tc-ink tc-small", "end") + steps.join("") + hot;
+  };
+  return { width: begin + 150, markup };
 }

@@ -12,7 +12,7 @@ export interface Heat {
 
 const palest = 0.3;
 /** Of what is read in every step, so that a layer's parts can be told apart where nothing is known of its rows. */
-const strengthOfKind: Readonly<Record<string, number>> = { attention: 1, "feed-forward": 0.74, experts: 0.74, "shared-experts": 0.86 };
+const strengthOfKind: Readonly<Record<string, number>> = { "feed-forward": 0.8, experts: 0.8 };
 
 /** The scale goes by the square root, as frequencies of experts lie close together near nothing. */
 export function heatOf({ units }: PlanLayout): Heat {
@@ -26,9 +26,14 @@ export function heatOf({ units }: PlanLayout): Heat {
     hottest,
     opacityOf({ entry }, kind) {
       const { activationFrequency, rows } = entry;
-      if (!isKnown || rows === undefined || activationFrequency === undefined) return strengthOfKind[kind] ?? 0.92;
+      if (!isKnown || rows === undefined || activationFrequency === undefined) return strengthOfKind[kind] ?? 1;
       const [low, high] = [Math.sqrt(coldest), Math.sqrt(hottest)];
       return palest + (1 - palest) * ((Math.sqrt(activationFrequency) - low) / (high - low));
     },
   };
+}
+
+/** Attention's weights have a tone of their own, as every token reads them whatever is hot. */
+export function weightsClass(kind: string): string {
+  return kind === "attention" ? "tc-attention" : "tc-weights";
 }

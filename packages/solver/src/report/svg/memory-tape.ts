@@ -2,10 +2,12 @@
 import type { ShownClass } from "../class-style.js";
 import type { LayoutDevice, LayoutUnit, PlanLayout } from "../plan-layout.js";
 import { formatBytes, formatShare } from "../quantities.js";
-import type { Heat } from "./heat.js";
+import { type Heat, weightsClass } from "./heat.js";
 
 export interface TapeCell {
   readonly class: ShownClass;
+  /** CSS class of its fill; absent: that of its memory class. */
+  readonly look?: string;
   readonly byteLength: number;
   readonly opacity: number;
   readonly tooltip: string;
@@ -63,6 +65,7 @@ function unitCells(device: string, { units }: PlanLayout, name: "weights" | "kv-
     ];
     return {
       class: name,
+      ...(name === "weights" && { look: weightsClass(unit.kind) }),
       byteLength: (part[field] / sum) * classBytes,
       opacity: name === "weights" ? heat.opacityOf(part, unit.kind) : 0.92,
       tooltip: `${nameOf(unit, name)} on ${device}: ${facts.join(", ")}${reason && name === "weights" ? ` (${reason})` : ""}`,
@@ -97,7 +100,7 @@ export function piecesOf(cells: readonly TapeCell[], bytesPerRow: number): reado
 }
 
 const mostUsedRows = 14;
-const mostRows = 26;
+const mostRows = 22;
 
 export interface TapeScale {
   /** A power of two. */
