@@ -21,11 +21,12 @@ import { alignUp } from "../graph/arena-plan.js";
 import type { StepLimits } from "../graph/step-limits.js";
 import { checkPlacement } from "../placement.js";
 import { type LayerKvBytes, layerKvBytes, slidingWindowOf } from "./kv-cache-bytes.js";
+import { summarizeModel } from "./model-summary.js";
 import type { ModelShape } from "./shape.js";
 import { readModelShape } from "./shape-model.js";
 import { activationBytes, commandListBytes, stagingBytes, transferBytes } from "./shape-overhead.js";
 import { listShapeUnits, type ShapeUnit } from "./shape-units.js";
-import { type PackedUnit, packUnit, partBytes } from "./shape-weights.js";
+import { type PackedUnit, packUnit, partBytes, partOf } from "./shape-weights.js";
 
 /**
  * @throws UnsupportedModelError for a file that holds no decoder of layers; InvalidTensorError where keys or tensors are missing, malformed, or
@@ -45,7 +46,7 @@ class EstimatedDemandModel implements DemandModel {
     this.#shape = readModelShape(source);
     this.#units = listShapeUnits(this.#shape);
     this.#hasRopeScaling = source.metadata.has(`${this.#shape.architecture}.rope.scaling.type`);
-    this.model = summarize(source, this.#shape);
+    this.model = summarizeModel(source, { numLayers: this.#shape.layers.length, contextLength: this.#shape.contextLength });
   }
 
   demandOf(devices: readonly DemandDevice[], settings: DemandSettings): MemoryDemand {
@@ -127,7 +128,7 @@ class EstimatedDemandModel implements DemandModel {
     const transfer = ownsHostMemory ? transferBytes(this.#shape, this.#units, limits, numDevices) : 0;
     const { contextBytes = 0 } = device;
     return {
-      activations: activationBytes(this.#shape, units, device.traits, limits),
+      activations: activationBytes(this.#shape, units, device.traits, limits, numDevices),
       graphs: commandListBytes(units, limits, numDevices),
       ...(ownsHostMemory ? { staging: stagingBytes(this.#shape, limits) } : {}),
       ...(transfer > 0 ? { transfer } : {}),
@@ -149,10 +150,12 @@ class EstimatedDemandModel implements DemandModel {
     for (const unit of this.#units) {
       const part = placement.get(unit.unit.id)!.find((candidate) => candidate.device === device.id);
       if (part === undefined) continue;
-      here.push(unit);
+      here.push(partOf(unit, part.rows));
       const constants = this.#constantBytes(unit, device);
       const rows = part.rows ?? (unit.unit.rows === undefined ? [] : [[0, unit.unit.rows.count] as const]);
-      add("weights", unit.unit.id, partBytes(unit, device.traits, constants, rows));
+      const isShared = unit.shared !== undefined && placement.get(unit.shared.unit)!.some(({ device: holder }) => holder === device.id);
+      const own = isShared ? unit.tensors.filter((info) => !unit.shared!.tensors.includes(info)) : unit.tensors;
+      add("weights", unit.unit.id, partBytes({ ...unit, tensors: own }, device.traits, rows) + constants);
       if (unit.unit.kvCache !== undefined)
         add("kv-cache", `layer ${unit.unit.layer}`, layerKvBytes(device, this.#shape.layers, unit.unit.layer, limits).kvCacheBytes);
     }
@@ -189,23 +192,4 @@ function signatureOf({ unit, tensors }: ShapeUnit): string {
 function remember<K, V>(known: Map<K, V>, key: K, make: () => V): V {
   if (!known.has(key)) known.set(key, make());
   return known.get(key)!;
-}
-
-function summarize(source: ModelSource, shape: ModelShape): ModelSummary {
-  const byDType = new Map<string, number>();
-  let weightBytes = 0;
-  for (const { dtype, range } of source.tensors.values()) {
-    byDType.set(dtype, (byDType.get(dtype) ?? 0) + range.byteLength);
-    weightBytes += range.byteLength;
-  }
-  const [quantisation] = [...byDType].sort(([, a], [, b]) => b - a)[0]!;
-  return {
-    identity: source.identity,
-    name: String(source.metadata.get("general.name") ?? shape.architecture),
-    architecture: shape.architecture,
-    quantisation,
-    numLayers: shape.layers.length,
-    contextLength: shape.contextLength,
-    weightBytes,
-  };
 }

@@ -2,8 +2,8 @@
  * What a device needs beside weights and caches for a model without a graph: upper bounds from the shapes of the model's tensors.
  *
  * Activations. For the R tokens of a step a unit writes a row as long as each of its norms, the outputs of each of its matrices (once for each
- * expert that a token uses), and at most `streamVectors` vectors of the residual stream: the stream in and out, a partial sum, a copy of one
- * from another device, and the sum before and after it. Attention also writes its own output, as long as the values of all heads; a recurrence
+ * expert that a token uses), and vectors of the residual stream: the stream in and out and a partial sum, and where there are other devices a copy
+ * of one of theirs, and the sum before and after it. Attention also writes its own output, as long as the values of all heads; a recurrence
  * at most `recurrentVectors` as long as the layer's widest matrix: its convolved inputs, two gates and its output. All of it is added up as
  * though nothing were dead before the last is written, and the largest workspace with it, since a workspace lives during one command. What
  * lives at once is a part of that; only the residual stream outlives its unit, so that a device's arena is the bound of its largest unit.
@@ -20,18 +20,31 @@ import type { LayerShape, ModelShape } from "./shape.js";
 import { expertTensor, singleExpertTensor } from "./shape-feed-forward.js";
 import type { ShapeUnit } from "./shape-units.js";
 
-const streamVectors = 6;
+const streamVectorsOf = (numDevices: number) => (numDevices < 2 ? 3 : 6);
 const recurrentVectors = 4;
 const longestCommand = Math.max(...opNames.map(packedCommandByteLength));
 
 const floatBytes = (numElements: number) => byteLengthOf("f32", numElements);
 
-/** Of a device that holds these units, for any number of other devices. */
-export function activationBytes(shape: ModelShape, units: readonly ShapeUnit[], traits: BackendTraits, limits: StepLimits): number {
-  return Math.max(0, ...units.map((unit) => unitActivationBytes(shape, unit, traits, limits)));
+/** Of a device, one of `numDevices`, that holds these units. */
+export function activationBytes(
+  shape: ModelShape,
+  units: readonly ShapeUnit[],
+  traits: BackendTraits,
+  limits: StepLimits,
+  numDevices: number,
+): number {
+  const streamVectors = streamVectorsOf(numDevices);
+  return units.reduce((most, unit) => Math.max(most, unitActivationBytes(shape, unit, traits, limits, streamVectors)), 0);
 }
 
-function unitActivationBytes(shape: ModelShape, { unit, tensors }: ShapeUnit, traits: BackendTraits, limits: StepLimits): number {
+function unitActivationBytes(
+  shape: ModelShape,
+  { unit, tensors }: ShapeUnit,
+  traits: BackendTraits,
+  limits: StepLimits,
+  streamVectors: number,
+): number {
   const { maxBatchTokens, maxSequences } = limits;
   const layer = shape.layers[unit.layer];
   const streamBytes = maxBatchTokens * floatBytes(shape.hiddenSize * shape.numResidualStreams);

@@ -8,6 +8,8 @@ export interface ShapeUnit {
   readonly unit: OffloadUnit;
   /** Those that it names. */
   readonly tensors: readonly TensorInfo[];
+  /** Of these, those of an earlier unit: a device that holds both has them once. */
+  readonly shared?: { readonly unit: string; readonly tensors: readonly TensorInfo[] };
 }
 
 const embeddingTensor = /^(token_embd|token_embd_norm|token_types|position_embd|per_layer_)/;
@@ -51,7 +53,11 @@ export function listShapeUnits(shape: ModelShape): readonly ShapeUnit[] {
       if (tensors.length > 0) units.push(makeUnit(`blk.${index}.${kind}`, kind, index, tensors, describe(kind, shape.layers, index)));
     }
   });
-  units.push(makeUnit("head", "head", -1, isTied ? [...head, ...table] : head));
+  units.push(
+    isTied
+      ? { ...makeUnit("head", "head", -1, [...head, ...table]), shared: { unit: "embedding", tensors: table } }
+      : makeUnit("head", "head", -1, head),
+  );
   return units;
 }
 

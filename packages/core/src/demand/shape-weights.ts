@@ -1,18 +1,16 @@
 /** Bytes of a unit's weights in a device's layout, whole or in parts. */
-import type { BackendTraits, IndexRange, OffloadUnit, OpName, TensorInfo, TensorSlice } from "@thermocline/spec";
+import type { BackendTraits, IndexRange, OffloadUnit, OpName, TensorInfo, TensorSlice, UnitBytes } from "@thermocline/spec";
 import { alignUp } from "../graph/arena-plan.js";
 import { expertTensor } from "./shape-feed-forward.js";
 import type { ShapeUnit } from "./shape-units.js";
 
-export interface PackedUnit {
-  readonly weightBytes: number;
-  readonly part?: { readonly fixedBytes: number; readonly bytesPerBlock: number };
-}
+export type PackedUnit = Pick<UnitBytes, "weightBytes" | "part" | "shared">;
 
 /** Undefined where the device lacks a kernel for one of the unit's tensors. `constantBytes`: what an engine writes beside the file's tensors. */
-export function packUnit({ unit, tensors }: ShapeUnit, traits: BackendTraits, constantBytes: number): PackedUnit | undefined {
+export function packUnit({ unit, tensors, shared }: ShapeUnit, traits: BackendTraits, constantBytes: number): PackedUnit | undefined {
   if (tensors.some((info) => info.shape.length > 1 && !traits.supports(opOf(unit, info), info.dtype))) return undefined;
   const weightBytes = packedBytes(unit, tensors, traits) + constantBytes;
+  if (shared !== undefined) return { weightBytes, shared: { unit: shared.unit, byteLength: packedBytes(unit, shared.tensors, traits) } };
   if (unit.rows === undefined) return { weightBytes };
   const sliced = tensors.filter((info) => slicesOf(unit, info, []).length > 0);
   const fixedBytes =
@@ -21,15 +19,31 @@ export function packUnit({ unit, tensors }: ShapeUnit, traits: BackendTraits, co
       tensors.filter((info) => !sliced.includes(info)),
       traits,
     ) + constantBytes;
-  const bound = boundOfParts(unit.rows.count / unit.rows.blockSize, (numBlocks) =>
+  const bound = boundOfParts(unit.rows.count / unit.rows.blockSize, traits.alignment, (numBlocks) =>
     packedBytes(unit, sliced, traits, [[0, numBlocks * unit.rows!.blockSize]]),
   );
   return { weightBytes, part: { ...bound, fixedBytes: bound.fixedBytes + fixedBytes } };
 }
 
 /** Bytes of a part that has these rows. */
-export function partBytes({ unit, tensors }: ShapeUnit, traits: BackendTraits, constantBytes: number, rows: readonly IndexRange[]): number {
-  return packedBytes(unit, tensors, traits, rows) + constantBytes;
+export function partBytes({ unit, tensors }: ShapeUnit, traits: BackendTraits, rows: readonly IndexRange[]): number {
+  return packedBytes(unit, tensors, traits, rows);
+}
+
+/** The unit as a device sees it that holds these of its rows: matrices have as many fewer. */
+export function partOf(shapeUnit: ShapeUnit, rows: readonly IndexRange[] | undefined): ShapeUnit {
+  const { unit, tensors } = shapeUnit;
+  if (rows === undefined || unit.kind === "experts") return shapeUnit;
+  const count = rows.reduce((sum, [, length]) => sum + length, 0);
+  return {
+    ...shapeUnit,
+    tensors: tensors.map((info) => {
+      const pieces = slicesOf(unit, info, rows);
+      if (pieces.length === 0) return info;
+      const [[{ axis }]] = pieces as readonly [readonly [TensorSlice]];
+      return { ...info, shape: info.shape.map((size, index) => (index === axis ? count * pieces.length : size)) };
+    }),
+  };
 }
 
 function packedBytes(unit: OffloadUnit, tensors: readonly TensorInfo[], traits: BackendTraits, rows?: readonly IndexRange[]): number {
@@ -66,19 +80,18 @@ function opOf({ kind }: OffloadUnit, { name, shape }: TensorInfo): OpName {
   return shape.length === 3 && name.includes("_exps.") ? "expertMatmul" : "matmul";
 }
 
-/** Counts up to which every size of a part is looked at; layouts pad in groups far smaller. */
-const exhaustiveCount = 1024;
-
-/** The least line of the slope of the whole that no part lies above. */
+/**
+ * A line above the bytes of every number of blocks. Layouts pad rows to groups and tensors to the alignment, both powers of two, so bytes grow in
+ * stairs with a period of at most the alignment's number of blocks, above which one period shows how far they rise.
+ */
 function boundOfParts(
   numBlocks: number,
+  alignment: number,
   bytesOf: (numBlocks: number) => number,
 ): { readonly fixedBytes: number; readonly bytesPerBlock: number } {
-  const bytesPerBlock = bytesOf(numBlocks) / numBlocks;
-  let fixedBytes = 0;
-  for (let blocks = 1; blocks <= numBlocks; blocks++) {
-    if (blocks > exhaustiveCount && blocks <= numBlocks - exhaustiveCount) blocks = numBlocks - exhaustiveCount + 1;
-    fixedBytes = Math.max(fixedBytes, bytesOf(blocks) - bytesPerBlock * blocks);
-  }
-  return { fixedBytes: Math.ceil(fixedBytes), bytesPerBlock: Math.ceil(bytesPerBlock) };
+  const period = Math.min(numBlocks, Math.max(64, alignment));
+  const bytesPerBlock = Math.ceil(bytesOf(period) / period);
+  let fixedBytes = Math.max(0, bytesOf(numBlocks) - numBlocks * bytesPerBlock);
+  for (let blocks = 1; blocks <= period; blocks++) fixedBytes = Math.max(fixedBytes, bytesOf(blocks) - blocks * bytesPerBlock);
+  return { fixedBytes, bytesPerBlock };
 }
