@@ -6,6 +6,24 @@ export type { PublishedLink, PublishedMemory } from "./machine/published-memorie
 export { parsePlan } from "./plan/parse-plan.js";
 export { offloadPlanSchema } from "./plan/plan-schema.js";
 export { type PlanTarget, resolvePlan, validatePlan } from "./plan/resolve-plan.js";
+export { type BudgetPoint, budgetCurve } from "./planning/answers/budget-curve.js";
+export {
+  chooseQuantisation,
+  type QuantisationAdvice,
+  type QuantisationChoice,
+  type QuantisationOptions,
+} from "./planning/answers/choose-quantisation.js";
+export { explainMemory } from "./planning/answers/explain-memory.js";
+export { type LargestContext, largestContext } from "./planning/answers/largest-context.js";
+export { type LargestKvType, largestKvType } from "./planning/answers/largest-kv-type.js";
+export { type LeastBudget, leastBudget, type SpeedTarget, TargetOutOfReachError } from "./planning/answers/least-budget.js";
+export {
+  claimsOf,
+  type DeviceClaim,
+  OverclaimedDeviceError,
+  planTogether,
+  type SharedPlanRequest,
+} from "./planning/answers/plan-together.js";
 export { applyRemedy, describeRemedy } from "./planning/apply-remedy.js";
 export { comparedDepths } from "./planning/compare-strategies.js";
 export { createAutosplitPlan, createPlan, createRankedPlans } from "./planning/create-plan.js";

@@ -1,5 +1,5 @@
 /** The planner: from a model, a machine and wishes to a plan that fits and is no slower than any strategy it knows. */
-import type { OffloadPlan, PlanSolver } from "@thermocline/spec";
+import { InfeasiblePlanError, type OffloadPlan, type PlanSolver } from "@thermocline/spec";
 import { assemblePlan } from "./assemble-plan.js";
 import { compareStrategies } from "./compare-strategies.js";
 import { type FoundPlacement, findPlacement } from "./find-placement.js";
@@ -17,6 +17,14 @@ import type { PlanRequest } from "./plan-request.js";
  */
 export async function createPlan(request: PlanRequest): Promise<OffloadPlan> {
   const { context, found } = await placeOrRefuse(request);
+  return planOf(context, found, found.chosen);
+}
+
+/** `createPlan` for questions that ask many times: an error for what does not fit comes without the search for a remedy. */
+export async function createPlanWithoutRemedy(request: PlanRequest): Promise<OffloadPlan> {
+  const context = preparePlan(request);
+  const found = await findPlacement(context);
+  if (found.status === "infeasible") throw new InfeasiblePlanError(found.missingBytes, "ask for less, or give the devices more bytes");
   return planOf(context, found, found.chosen);
 }
 
