@@ -19,6 +19,7 @@ import { DeviceBench } from "./device-bench.js";
 import { measureAttention } from "./measure-attention.js";
 import { measureCommandSeconds } from "./measure-commands.js";
 import { measureLink } from "./measure-link.js";
+import { measureMemory } from "./measure-memory.js";
 import { measureWeights } from "./measure-weights.js";
 import type { Samples } from "./samples.js";
 
@@ -31,8 +32,8 @@ export interface CalibrationOptions {
   readonly timeBudgetMs?: number;
   /** What memory is reserved from; default: a ledger with as much as each device has. About 300 MiB a device are taken, one at a time. */
   readonly ledger?: MemoryLedger;
-  /** Measures a device's memory by other means than kernels, in bytes a second. Where it is absent, or answers nothing, the fastest kernel
-   *  gives the figure. */
+  /** Measures a device's memory by other means than its lists, in bytes a second. Where it is absent, or answers nothing, a large copy is
+   *  timed. A profile never has less than the fastest kernel reached. */
   readonly memoryBandwidth?: (backend: Backend) => Promise<Samples | undefined>;
   /** What runtimes take of their devices before a model is there. */
   readonly contextBytes?: Readonly<Record<DeviceId, number>>;
@@ -116,7 +117,8 @@ async function measureDevice(
   }
 
   report(`${id}: memory`);
-  const memory = await options.memoryBandwidth?.(backend);
+  const probed = await options.memoryBandwidth?.(backend);
+  const memory = keep("memoryBytesPerSecond", probed ?? (await measure("memory", measureMemory)));
   const commandSeconds = keep("commandSeconds", await measure("commands", measureCommandSeconds));
   const attention = await measure("attention", (bench) => measureAttention(bench, commandSeconds));
   const kvBytesPerSecond = keep("kvBytesPerSecond", attention.kvBytesPerSecond);
@@ -134,8 +136,7 @@ async function measureDevice(
   if (byteRates.size === 0)
     throw new InvalidRequestError("dtypes", options.dtypes, `${id} multiplies with none of these`, "leave dtypes out");
 
-  const kernelRates = [kvBytesPerSecond, ...byteRates.values()];
-  const memoryBytesPerSecond = Math.max(...kernelRates, memory === undefined ? 0 : keep("memoryBytesPerSecond", memory));
+  const memoryBytesPerSecond = Math.max(memory, kvBytesPerSecond, ...byteRates.values());
   const threads = options.threads?.[id];
   return {
     id,
