@@ -1,51 +1,13 @@
 /** A model split over devices: rows of the feed-forward, experts, whole layers, attention apart; with cancellations and faults. */
 import { cpuBackendAvailability, createCpuBackend } from "@thermocline/cpu-kernels";
 import { createReferenceBackend } from "@thermocline/cpu-kernels/reference";
-import {
-  type Backend,
-  DeviceFaultError,
-  type DeviceId,
-  type IndexRange,
-  type ModelSource,
-  type PlacedPart,
-  type Placement,
-  type TokenLogprobs,
-} from "@thermocline/spec";
+import { type Backend, DeviceFaultError, type ModelSource, type TokenLogprobs } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
 import { listOffloadUnits, readModelConfig } from "../src/index.js";
 import { complete, createRandom, createTestEngine, greedy, ledgerFor, openEmbeddedModel } from "./support/embedded-model.js";
 import { openRandomModel, randomPrompt } from "./support/random-model.js";
+import { placeAtRandom } from "./support/random-placement.js";
 import { openTinyModel, tinyPrompt } from "./support/tiny-model.js";
-
-type Random = (n: number) => number;
-
-/** Deals the blocks of a unit's rows out to devices; some may get none. */
-function dealRows(count: number, blockSize: number, devices: readonly DeviceId[], random: Random): readonly PlacedPart[] {
-  const owners = Array.from({ length: count / blockSize }, () => devices[random(devices.length)]!);
-  const parts = devices.flatMap((device): PlacedPart[] => {
-    const rows: [number, number][] = [];
-    owners.forEach((owner, block) => {
-      if (owner !== device) return;
-      const last = rows.at(-1);
-      if (last !== undefined && last[0] + last[1] === block * blockSize) last[1] += blockSize;
-      else rows.push([block * blockSize, blockSize]);
-    });
-    return rows.length === 0 ? [] : [{ device, rows: rows as readonly IndexRange[] }];
-  });
-  return parts.length === 1 ? [{ device: parts[0]!.device }] : parts;
-}
-
-function randomPlacement(source: ModelSource, devices: readonly DeviceId[], random: Random, kept: readonly string[]): Placement {
-  const units = listOffloadUnits(source, readModelConfig(source));
-  return new Map(
-    units.map((unit) => {
-      if (kept.includes(unit.id)) return [unit.id, [{ device: devices[0]! }]];
-      if (unit.rows === undefined || random(4) === 0) return [unit.id, [{ device: devices[random(devices.length)]! }]];
-      const among = random(2) === 0 ? devices : devices.slice(0, 2);
-      return [unit.id, dealRows(unit.rows.count, unit.rows.blockSize, among, random)];
-    }),
-  );
-}
 
 interface SplitTest {
   readonly open: () => Promise<ModelSource>;
@@ -131,6 +93,7 @@ describe.each(Object.keys(splitTests))("a split model %s", (name) => {
     const devices = backends.map(({ device }) => device.id);
     const ledger = ledgerFor(...backends);
     await using source = await open();
+    const units = listOffloadUnits(source, readModelConfig(source));
     const runDense = async (backend: Backend, forcedTokenIds?: readonly number[]) => {
       await using engine = await createTestEngine(source, [backend], { ledger });
       return logprobsOf(await complete(engine, forcedTokenIds === undefined ? request : { ...request, forcedTokenIds }));
@@ -152,7 +115,7 @@ describe.each(Object.keys(splitTests))("a split model %s", (name) => {
       const fault = { device: devices[random(devices.length)]!, commandIndex: random(1000) };
       const engine = await createTestEngine(source, backends, {
         ledger,
-        placement: randomPlacement(source, devices, random, kept),
+        placement: placeAtRandom(units, devices, random, kept),
         diagnostics: { poisonKvCaches: true, poisonDeadActivations: true, faultOfStep: (step) => (step === faultAt ? fault : undefined) },
       });
       try {

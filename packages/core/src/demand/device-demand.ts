@@ -23,7 +23,7 @@ import {
   type Placement,
   packedCommandByteLength,
 } from "@thermocline/spec";
-import { alignUp, mostLiveBytes } from "../graph/arena-plan.js";
+import { alignUp, mostLiveBytes, planArena } from "../graph/arena-plan.js";
 import type { GraphDraft } from "../graph/graph-draft.js";
 import { bytesPerSignal, type HostRegion, paddedByteLength } from "../graph/host-memory.js";
 import { ModelDrafter, variantsOf } from "../graph/model-graph.js";
@@ -50,7 +50,7 @@ export function demandOfDevices(
     const others = numOthers === 0 ? [standInDevice] : devices.flatMap(({ id }) => (id === device.id ? [] : [id]));
     return draftRoles(model, device, others, limits);
   });
-  const residualBytes = paddedByteLength(residualByteLength(model.config, limits));
+  const residualBytes = paddedByteLength(largestByteLength("f32", ["numTokens", model.config.hiddenSize], limits));
   const hostBytes = hostBytesOf(model, drafted, numOthers === 0 ? 0 : devices.length * residualBytes, numOthers);
 
   return Object.fromEntries(
@@ -62,7 +62,7 @@ export function demandOfDevices(
         numOthers < 2 ? 0 : model.units.reduce((sum, unit) => sum + (unit.kind === "feed-forward" ? meter.undividedBytes(unit) : 0), 0);
       const overheadBytes: BytesByClass = {
         ...(normBytes === 0 ? {} : { weights: normBytes }),
-        activations: activationBytes(model, roles, limits, numOthers),
+        activations: activationBytes(roles, numOthers),
         ...hostBytes,
         graphs: commandBytes(model, roles, numOthers),
         ...(roles.device.contextBytes ? { context: roles.device.contextBytes } : {}),
@@ -116,19 +116,24 @@ function divide({ rows }: OffloadUnit, device: DeviceId, others: readonly Device
   ];
 }
 
-const residualByteLength = ({ hiddenSize }: ModelConfig, limits: StepLimits) => largestByteLength("f32", ["numTokens", hiddenSize], limits);
+/**
+ * Arenas can be larger than what lives at once, by gaps between activations. Those of placements at random were larger by less than a
+ * twentieth, and seldom at all; this share is set aside for them.
+ */
+const gapShare = 1 / 16;
 
-function activationBytes(
-  { config }: DemandedModel,
-  { device, wholes, divided }: DeviceRoles,
-  limits: StepLimits,
-  numOthers: number,
-): number {
+function activationBytes({ device, wholes, divided }: DeviceRoles, numOthers: number): number {
   const { alignment } = device.traits;
-  const drafts = numOthers === 0 ? wholes : [...wholes, divided];
-  const most = drafts.map((draft) => mostLiveBytes(draft.encoders.get(device.id)!.commands, alignment));
-  // The stream as it comes and as it goes, where its input lies apart from what computes it.
-  return Math.max(...most) + (numOthers === 0 ? 0 : alignUp(residualByteLength(config, limits), alignment) * 0);
+  // A single device has one placement, and its arenas are known.
+  if (numOthers === 0)
+    return Math.max(
+      ...wholes.map(({ encoders, activations }) => {
+        const { commands } = encoders.get(device.id)!;
+        return planArena(commands, activations.get(device.id)?.length ?? 0, alignment).byteLength;
+      }),
+    );
+  const most = [...wholes, divided].map(({ encoders }) => mostLiveBytes(encoders.get(device.id)!.commands, alignment));
+  return alignUp(Math.max(...most) * (1 + gapShare), alignment);
 }
 
 function commandBytes({ units }: DemandedModel, { device, wholes, whole, divided }: DeviceRoles, numOthers: number): number {

@@ -17,31 +17,75 @@ interface Lifetime {
   last: number;
 }
 
+interface Layout {
+  /** By activation id. */
+  readonly offsets: ReadonlyMap<number, number>;
+  readonly byteLength: number;
+}
+
+type Order = (a: Lifetime, b: Lifetime) => number;
+
+const numCommandsOf = ({ first, last }: Lifetime) => last - first + 1;
+/** Where one of them leaves gaps, the other seldom does. */
+const orders: readonly Order[] = [
+  (a, b) => numCommandsOf(b) * b.byteLength - numCommandsOf(a) * a.byteLength || a.first - b.first,
+  (a, b) => b.byteLength - a.byteLength || a.first - b.first,
+];
+const maxRepairs = 8;
+
 /**
- * Largest first, each at the lowest offset where it overlaps no activation that lives at the same time. Two activations of one command
- * live at the same time, so no kernel writes over its own input unless the graph says so.
+ * Each activation at the lowest offset where it overlaps none that lives at the same time and was placed before it. Two activations of one
+ * command live at the same time, so no kernel writes over its own input unless the graph says so.
+ *
+ * No arena is smaller than what lives at once. Where an order of placing leaves gaps and so needs more, the next one is tried, and then
+ * those activations go first that came to lie too high.
  */
 export function planArena(commands: readonly Command[], numActivations: number, alignment: number): ArenaPlan {
-  const lifetimes = lifetimesOf(commands, alignment);
+  const lifetimes = [...lifetimesOf(commands, alignment).values()];
+  const leastBytes = mostBytesAtOnce(lifetimes, commands.length);
+  let best: Layout | undefined;
+  const attempt = (order: readonly Lifetime[]) => {
+    const layout = placeInOrder(order, commands.length);
+    if (best === undefined || layout.byteLength < best.byteLength) best = layout;
+    return layout;
+  };
+  for (const order of orders) if (best === undefined || best.byteLength > leastBytes) attempt([...lifetimes].sort(order));
+  let order = [...lifetimes].sort(orders[0]!);
+  for (let repair = 0; repair < maxRepairs && best!.byteLength > leastBytes; repair++) {
+    const { offsets } = attempt(order);
+    const isTooHigh = ({ id, byteLength }: Lifetime) => offsets.get(id)! + byteLength > leastBytes;
+    order = [...order.filter(isTooHigh), ...order.filter((lifetime) => !isTooHigh(lifetime))];
+  }
+
   const offsets = new Array<number | undefined>(numActivations).fill(undefined);
   const lastUses = new Array<number | undefined>(numActivations).fill(undefined);
-  const placed: Lifetime[] = [];
-  let byteLength = 0;
-  for (const lifetime of [...lifetimes.values()].sort((a, b) => b.byteLength - a.byteLength || a.first - b.first)) {
-    const neighbours = placed
-      .filter((other) => other.first <= lifetime.last && lifetime.first <= other.last)
-      .sort((a, b) => offsets[a.id]! - offsets[b.id]!);
-    let offset = 0;
-    for (const other of neighbours) {
-      if (offset + lifetime.byteLength <= offsets[other.id]!) break;
-      offset = Math.max(offset, offsets[other.id]! + other.byteLength);
-    }
-    offsets[lifetime.id] = offset;
-    lastUses[lifetime.id] = lifetime.last;
-    byteLength = Math.max(byteLength, offset + lifetime.byteLength);
-    placed.push(lifetime);
+  for (const { id, last } of lifetimes) {
+    offsets[id] = best!.offsets.get(id)!;
+    lastUses[id] = last;
   }
-  return { offsets, lastUses, byteLength };
+  return { offsets, lastUses, byteLength: best!.byteLength };
+}
+
+function placeInOrder(order: readonly Lifetime[], numCommands: number): Layout {
+  const placedAt = Array.from({ length: numCommands }, (): Lifetime[] => []);
+  const offsets = new Map<number, number>();
+  let byteLength = 0;
+  for (const lifetime of order) {
+    const neighbours = new Set<Lifetime>();
+    for (let command = lifetime.first; command <= lifetime.last; command++) {
+      for (const other of placedAt[command]!) neighbours.add(other);
+      placedAt[command]!.push(lifetime);
+    }
+    let offset = 0;
+    for (const other of [...neighbours].sort((a, b) => offsets.get(a.id)! - offsets.get(b.id)!)) {
+      const otherOffset = offsets.get(other.id)!;
+      if (offset + lifetime.byteLength <= otherOffset) break;
+      offset = Math.max(offset, otherOffset + other.byteLength);
+    }
+    offsets.set(lifetime.id, offset);
+    byteLength = Math.max(byteLength, offset + lifetime.byteLength);
+  }
+  return { offsets, byteLength };
 }
 
 function lifetimesOf(commands: readonly Command[], alignment: number): ReadonlyMap<number, Lifetime> {
@@ -61,8 +105,12 @@ function lifetimesOf(commands: readonly Command[], alignment: number): ReadonlyM
 
 /** The most bytes of activations that live at the same time: no arena of them is smaller. */
 export function mostLiveBytes(commands: readonly Command[], alignment: number): number {
-  const changes = new Float64Array(commands.length + 1);
-  for (const { byteLength, first, last } of lifetimesOf(commands, alignment).values()) {
+  return mostBytesAtOnce(lifetimesOf(commands, alignment).values(), commands.length);
+}
+
+function mostBytesAtOnce(lifetimes: Iterable<Lifetime>, numCommands: number): number {
+  const changes = new Float64Array(numCommands + 1);
+  for (const { byteLength, first, last } of lifetimes) {
     changes[first] = changes[first]! + byteLength;
     changes[last + 1] = changes[last + 1]! - byteLength;
   }
