@@ -6,7 +6,8 @@ import type { RunnerOptions } from "./model-runner.js";
 import type { PlacedModelOptions } from "./placed-model.js";
 
 const defaultMaxLogprobs = 20;
-const kvBlockSize = 32;
+/** Tokens. */
+export const kvBlockSize = 32;
 const defaultMaxLogitEdits = 1024;
 const defaultContextLength = 4096;
 
