@@ -1,6 +1,7 @@
-// The only file here that knows Node: plain values in, plain objects out. Keeps no state, so any number of workers may load it.
+// What Node sees: plain values in, plain objects out. Keeps no state, so any number of workers may load it.
 #include <napi.h>
 
+#include "calibration_worker.h"
 #include "device_probe.h"
 #include "self_test.h"
 
@@ -45,6 +46,7 @@ Napi::Value self_test(const Napi::CallbackInfo& info) {
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("probe", Napi::Function::New(env, probe));
   exports.Set("selfTest", Napi::Function::New(env, self_test));
+  exports.Set("calibrate", Napi::Function::New(env, thermocline::cuda::calibrate));
   return exports;
 }
 

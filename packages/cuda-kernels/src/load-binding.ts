@@ -19,7 +19,38 @@ export interface CudaBinding {
   };
   /** `problem` is "" where every CUDA call succeeded. */
   selfTest(deviceIndex: number): { readonly expected: number; readonly actual: number; readonly problem: string };
+  /** Never rejects; `problem` is "" where every CUDA call succeeded and every checksum was right. */
+  calibrate(deviceIndex: number): Promise<{
+    readonly figures: readonly {
+      readonly quantity: CudaFigureName;
+      readonly median: number;
+      readonly least: number;
+      readonly most: number;
+      readonly numSamples: number;
+    }[];
+    readonly contextBytes: number;
+    readonly contextIsUpperBound: boolean;
+    readonly handOverMethod: "stream-memory-operations" | "polling-kernel";
+    readonly problem: string;
+  }>;
 }
+
+/** As the addon names them. */
+export type CudaFigureName =
+  | "deviceReadBytesPerSecond"
+  | "deviceCopyBytesPerSecond"
+  | "hostToDeviceBytesPerSecond"
+  | "hostToDeviceCopySeconds"
+  | "deviceToHostBytesPerSecond"
+  | "deviceToHostCopySeconds"
+  | "launchSeconds"
+  | "graphNodeSeconds"
+  | "launchAndWaitSeconds"
+  | "pollingKernelRoundTripSeconds"
+  | "signalRoundTripSeconds"
+  | "handOverRoundTripSeconds"
+  | "f16OperationsPerSecond"
+  | "int8OperationsPerSecond";
 
 export type LoadedCudaBinding = { readonly binding: CudaBinding } | { readonly binding?: undefined; readonly reason: string };
 
