@@ -1,5 +1,7 @@
 // Calibration without Node: prints one JSON object, as `measureCudaDevice` returns it. Exit status 1 where a device, a call or a checksum failed.
 //   thermocline-cuda-calibrate [device index] [--quick]
+#include <cuda_runtime_api.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -57,5 +59,7 @@ int main(int argc, char** argv) {
                 figure.quantity.c_str(), figure.median, figure.least, figure.most, figure.num_samples);
   }
   std::printf("\n  ]\n}\n");
+  // Memory checkers look for what was not given back when the context ends.
+  cudaDeviceReset();
   return calibration.problem.empty() && self_test_passed ? 0 : 1;
 }
