@@ -1,7 +1,7 @@
 /** The gate: strategies people use elsewhere, priced as the plan is, and side by side at several depths. */
-import type { OffloadProblem, Placement, StrategyPrediction } from "@thermocline/spec";
+import type { OffloadProblem, PredictedTimes, StrategyPrediction, Workload } from "@thermocline/spec";
 import { predictTimes } from "../pricing/predict-times.js";
-import { priceProblem } from "../pricing/priced-problem.js";
+import { type PricedProblem, priceProblem } from "../pricing/priced-problem.js";
 import { type PlacedModel, placedIfFits } from "./place-model.js";
 import type { PlanContext } from "./plan-context.js";
 import { type DeviceBytes, overheadBounds, problemOf } from "./planning-problem.js";
@@ -10,44 +10,56 @@ import { rivals } from "./solve-placement.js";
 /** Depths at which strategies are compared, whatever the context length: short prompts and long ones rank them differently. */
 export const comparedDepths = [128, 4096, 32_768] as const;
 
-/** The fastest of each strategy that fits, in the order of `rivals`; one that does not fit at all is missing. */
-export function placeRivals(context: PlanContext, limitBytes: DeviceBytes, overheadBytes: DeviceBytes): readonly PlacedModel[] {
+export interface PlacedRivals {
+  /** The fastest of each strategy that fits, in the order of `rivals`; one that does not fit at all is missing. */
+  readonly rivals: readonly PlacedModel[];
+  readonly priced: PricedProblem;
+}
+
+export function placeRivals(context: PlanContext, limitBytes: DeviceBytes, overheadBytes: DeviceBytes): PlacedRivals {
   context.request.onProgress?.({ phase: "compare", detail: Object.keys(rivals).join(", ") });
   const numGpus = context.request.machine.devices.filter(({ kind }) => kind === "gpu").length;
   const names = Object.keys(rivals).filter((name) => name !== "autosplit" || numGpus > 1) as (keyof typeof rivals)[];
-  // First with the room that the plan was found to have; what is too much for another placement's overhead, with the room that all have.
-  const attempts = [overheadBytes, overheadBounds(context)].map((bytes) => priceProblem(problemOf(context, limitBytes, bytes)));
-  return names.flatMap((name) => {
-    for (const priced of attempts) {
-      const placement = rivals[name](priced);
-      const placed = placement && placedIfFits(context, name, placement, priced.problem, limitBytes);
-      if (placed !== undefined) return [placed];
+  const priced = priceProblem(problemOf(context, limitBytes, overheadBytes));
+  const inBounds = problemOf(context, limitBytes, overheadBounds(context));
+  const placed = names.flatMap((name) => {
+    // With the room that the plan was found to have; where another placement's overhead is too much for that, with the room that all have.
+    for (const problem of [priced.problem, inBounds]) {
+      const budgetBytes = Float64Array.from(problem.devices, (device) => device.budgetBytes);
+      const placement = rivals[name]({ ...priced, problem, budgetBytes });
+      const model = placement && placedIfFits(context, name, placement, problem, limitBytes);
+      if (model !== undefined) return [model];
     }
     return [];
   });
+  return { rivals: placed, priced };
 }
 
 /**
- * Speeds at each depth: of a prompt as long as the workload's that begins there, and of a step of the answer there. Depths beyond the
- * context length are priced too, as if there were memory for them.
+ * Speeds at each depth: of one prompt as long as the workload's that begins there, and of a step of the answer of all sequences there.
+ * Depths beyond the context length are priced too, as if there were memory for them.
  */
-export function compareStrategies(
-  problem: OffloadProblem,
-  placements: readonly { readonly name: string; readonly placement: Placement }[],
-): readonly StrategyPrediction[] {
-  const { promptTokens, batch } = problem.workload;
-  return placements.flatMap(({ name, placement }) =>
-    comparedDepths.map((contextDepth): StrategyPrediction => {
-      const prompt = { promptTokens: Math.max(1, promptTokens), outputTokens: 0, contextDepth, batch };
-      const step = { promptTokens: 0, outputTokens: 1, contextDepth: contextDepth, batch };
-      const { prefillSeconds } = predictTimes({ ...problem, workload: prompt }, placement);
-      const { secondsPerToken } = predictTimes({ ...problem, workload: step }, placement);
+export function compareStrategies(problem: OffloadProblem, placements: readonly PlacedModel[]): readonly StrategyPrediction[] {
+  const workload = { ...problem.workload, promptTokens: Math.max(1, problem.workload.promptTokens) };
+  // What depends on the depth are caches, which lie with whole units, and these add up.
+  const cached = { ...problem, units: problem.units.filter(({ kvCache }) => kvCache !== undefined) };
+  return placements.flatMap(({ name, placement, predicted: ofWorkload }) => {
+    const predicted =
+      workload.promptTokens === problem.workload.promptTokens ? ofWorkload : predictTimes({ ...problem, workload }, placement);
+    const cacheTimes = (change: Partial<Workload>): PredictedTimes =>
+      cached.units.length === 0
+        ? { workloadSeconds: 0, prefillSeconds: 0, secondsPerToken: 0 }
+        : predictTimes({ ...cached, workload: { ...workload, ...change } }, placement);
+    const there = cacheTimes({});
+    return comparedDepths.map((contextDepth): StrategyPrediction => {
+      const prefill = cacheTimes({ contextDepth }).prefillSeconds - there.prefillSeconds;
+      const decode = cacheTimes({ contextDepth, promptTokens: 0, outputTokens: 0 }).secondsPerToken - there.secondsPerToken;
       return {
         strategy: name,
         contextDepth,
-        prefillTokensPerSecond: prompt.promptTokens / prefillSeconds,
-        decodeTokensPerSecond: batch / secondsPerToken,
+        prefillTokensPerSecond: workload.promptTokens / (predicted.prefillSeconds + prefill),
+        decodeTokensPerSecond: workload.batch / (predicted.secondsPerToken + decode),
       };
-    }),
-  );
+    });
+  });
 }

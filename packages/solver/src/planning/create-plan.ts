@@ -56,9 +56,9 @@ async function placeOrRefuse(request: PlanRequest): Promise<{ readonly context: 
   return { context, found };
 }
 
-function planOf(context: PlanContext, { rivals, ranked, boundSeconds, limitBytes }: Placed, placed: PlacedModel): OffloadPlan {
+function planOf(context: PlanContext, { rivals, ranked, priced, boundSeconds, limitBytes }: Placed, placed: PlacedModel): OffloadPlan {
   const isFastest = placed.predicted.workloadSeconds <= ranked[0]!.predicted.workloadSeconds;
-  const reasonOf = reasonsOf(context, placed, limitBytes, isFastest);
+  const reasonOf = reasonsOf(context, placed, priced, limitBytes, isFastest);
   const comparison = compareStrategies(placed.problem, [{ ...placed, name: "plan" }, ...rivals]);
   return assemblePlan(context, { placed, limitBytes, solver: solverOf(context, placed, boundSeconds), comparison, reasonOf });
 }

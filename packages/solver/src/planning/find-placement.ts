@@ -1,12 +1,13 @@
 /** Every placement of a request that is worth comparing, and whether there is one at all. */
 import { type DeviceId, InvalidRequestError, type MemoryDemand, type OffloadUnit } from "@thermocline/spec";
+import type { PricedProblem } from "../pricing/priced-problem.js";
 import { placeRivals } from "./compare-strategies.js";
 import { InvalidPinError } from "./pins.js";
 import { type PlacedModel, placeModel } from "./place-model.js";
 import { type PlanContext, preparePlan } from "./plan-context.js";
 import type { PlanRequest } from "./plan-request.js";
 import { type DeviceBytes, overheadBounds } from "./planning-problem.js";
-import { type Placer, placeQuickly, placerOf } from "./solve-placement.js";
+import { placeQuickly, placerOf } from "./solve-placement.js";
 
 export type FoundPlacement =
   | {
@@ -16,6 +17,7 @@ export type FoundPlacement =
       readonly rivals: readonly PlacedModel[];
       /** Both, and what the solver found where a rival was faster: fastest first. */
       readonly ranked: readonly PlacedModel[];
+      readonly priced: PricedProblem;
       /** No placement takes fewer seconds for the workload beside the overheads that were counted. */
       readonly boundSeconds: number;
       readonly limitBytes: DeviceBytes;
@@ -28,7 +30,7 @@ export async function findPlacement(context: PlanContext): Promise<FoundPlacemen
   if (found.status === "infeasible" && isFree && context.request.solver !== "greedy") found = await placeModel(context, placeQuickly);
   if (found.status === "infeasible" && !isFree) return found;
   const limitBytes = found.status === "placed" ? found.limitBytes : ownLimits(context);
-  const rivals = placeRivals(context, limitBytes, found.status === "placed" ? found.overheadBytes : overheadBounds(context));
+  const { rivals, priced } = placeRivals(context, limitBytes, found.status === "placed" ? found.overheadBytes : overheadBounds(context));
   const own = found.status === "placed" ? [found.placed] : [];
   const seconds = ({ predicted }: PlacedModel) => predicted.workloadSeconds;
   // The sort is stable: among equals the solver's own comes first.
@@ -37,7 +39,7 @@ export async function findPlacement(context: PlanContext): Promise<FoundPlacemen
   const chosen = isFree ? fastest : own[0];
   if (chosen === undefined) return found as Extract<typeof found, { status: "infeasible" }>;
   const boundSeconds = Math.min(own[0]?.boundSeconds ?? 0, ...(fastest === undefined ? [] : [seconds(fastest)]));
-  return { status: "placed", chosen, rivals, ranked, boundSeconds, limitBytes };
+  return { status: "placed", chosen, rivals, ranked, priced, boundSeconds, limitBytes };
 }
 
 function ownLimits({ limits: { devices, shared } }: PlanContext): DeviceBytes {
@@ -61,10 +63,10 @@ export async function fits(request: PlanRequest): Promise<boolean> {
   }
   if (!mayFit(context)) return false;
   const isFree = (request.strategy ?? "plan") === "plan";
-  const placer: Placer = isFree ? placeQuickly : placerOf(request);
-  const found = await placeModel(context, placer);
-  if (found.status === "placed" || !isFree) return found.status === "placed";
-  return placeRivals(context, ownLimits(context), overheadBounds(context)).length > 0;
+  // Strategies are quicker than a solver, and mostly one of them fits where anything does.
+  if (isFree && placeRivals(context, ownLimits(context), overheadBounds(context)).rivals.length > 0) return true;
+  const found = await placeModel(context, isFree ? placeQuickly : placerOf(request));
+  return found.status === "placed";
 }
 
 /** False where the devices together do not even have the bytes of all units: no solver need be asked. */

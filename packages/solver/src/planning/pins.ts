@@ -1,5 +1,12 @@
 /** Where units may lie: the user's pins and limits as lists of devices. */
-import { type DeviceId, InvalidRequestError, type MachineDevice, type OffloadUnit, ThermoclineError } from "@thermocline/spec";
+import {
+  type DeviceId,
+  InvalidRequestError,
+  type MachineDevice,
+  type MemoryDemand,
+  type OffloadUnit,
+  ThermoclineError,
+} from "@thermocline/spec";
 import type { PlanRequest, UnitPin } from "./plan-request.js";
 
 /** A pin that cannot be kept. */
@@ -17,6 +24,44 @@ export class InvalidPinError extends ThermoclineError {
     cure: string,
   ) {
     super(`pin ${pattern}=${device}: ${problem}`, cure);
+  }
+}
+
+/**
+ * Whether devices can hold what is pinned to them, whatever else lies there.
+ * @throws InvalidPinError naming the unit with which a device is full, or that it has no kernels for.
+ */
+export function checkPinsFit(
+  { units, devices }: MemoryDemand,
+  limits: ReadonlyMap<string, UnitLimit>,
+  limitBytes: ReadonlyMap<DeviceId, number>,
+): void {
+  const pinnedBytes = new Map<DeviceId, number>();
+  for (const { id } of units) {
+    const limit = limits.get(id);
+    if (limit?.by !== "pin") continue;
+    const [device] = limit.devices as readonly [DeviceId];
+    const pattern = limit.pattern!;
+    const bytes = devices[device]!.units[id];
+    if (bytes === undefined) {
+      const able = Object.keys(devices).filter((other) => devices[other]!.units[id] !== undefined);
+      const cure = able.length === 0 ? "no device here can hold it; convert the model to another type" : `pin it to ${able.join(" or ")}`;
+      throw new InvalidPinError(pattern, device, id, undefined, `${device} has no kernels for ${id}`, cure);
+    }
+    const total = (pinnedBytes.get(device) ?? 0) + bytes.weightBytes + bytes.kvCacheBytes;
+    pinnedBytes.set(device, total);
+    const haveBytes = limitBytes.get(device)!;
+    if (total > haveBytes) {
+      const problem = `${device} cannot hold ${id}: what is pinned there up to it takes ${total} bytes, it has ${haveBytes}`;
+      throw new InvalidPinError(
+        pattern,
+        device,
+        id,
+        undefined,
+        problem,
+        "pin fewer units there, raise its budget, or lower the context length",
+      );
+    }
   }
 }
 

@@ -1,15 +1,23 @@
 /** Why a unit lies where it does, in a few words. */
 import { assert, type DeviceId, type OffloadUnit, type PlacedPart } from "@thermocline/spec";
-import { type PricedProblem, type PricedUnit, priceProblem } from "../pricing/priced-problem.js";
+import type { PricedProblem, PricedUnit } from "../pricing/priced-problem.js";
 import type { PlacedModel } from "./place-model.js";
 import type { PlanContext } from "./plan-context.js";
 import type { DeviceBytes } from "./planning-problem.js";
 
 export type ReasonOf = (unit: OffloadUnit, part: PlacedPart) => string;
 
-/** @param isFastest Whether no strategy is faster: a plan that was asked for by its strategy's name need not be. */
-export function reasonsOf(context: PlanContext, placed: PlacedModel, limitBytes: DeviceBytes, isFastest: boolean): ReasonOf {
-  const priced = priceProblem(placed.problem);
+/**
+ * @param priced The problem's prices, whatever its budgets.
+ * @param isFastest Whether no strategy is faster: a plan that was asked for by its strategy's name need not be.
+ */
+export function reasonsOf(
+  context: PlanContext,
+  placed: PlacedModel,
+  priced: PricedProblem,
+  limitBytes: DeviceBytes,
+  isFastest: boolean,
+): ReasonOf {
   const pricedUnits = new Map(priced.units.map((unit) => [unit.unit.id, unit]));
   const used = new Set([...placed.placement.values()].flatMap((parts) => parts.map(({ device }) => device)));
   const freeBytes = (device: DeviceId) => limitBytes.get(device)! - (placed.exact.totals.get(device) ?? 0);

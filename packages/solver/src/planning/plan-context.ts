@@ -9,7 +9,7 @@ import {
   type Workload,
 } from "@thermocline/spec";
 import { limitsOf, type MachineLimits } from "./device-limits.js";
-import { type UnitLimit, unitLimitsOf } from "./pins.js";
+import { checkPinsFit, type UnitLimit, unitLimitsOf } from "./pins.js";
 import { defaultWorkload, type PlanRequest, strategyNames } from "./plan-request.js";
 
 export interface PlanContext {
@@ -51,6 +51,7 @@ export function preparePlan(request: PlanRequest): PlanContext {
   const workload = fillWorkload(request.workload ?? {}, demand.settings.contextLength);
   checkWorkloadFits(workload, demand);
   const unitLimits = unitLimitsOf(demand.units, machine.devices, request);
+  checkPinsFit(demand, unitLimits, new Map(limits.devices.map(({ device, limitBytes }) => [device.id, limitBytes])));
   return { request, settings, demandDevices, demand, workload, limits, unitLimits };
 }
 
@@ -127,7 +128,7 @@ function checkWorkloadFits(workload: Workload, { settings, model }: MemoryDemand
     );
 }
 
-/** Devices that a unit may lie on, best known to the user: those of its limit, or all. */
+/** By unit id, of units with a limit alone: the devices that they may lie on. */
 export function allowedDevicesOf({ unitLimits }: PlanContext): Readonly<Record<string, readonly DeviceId[]>> {
   return Object.fromEntries([...unitLimits].map(([id, { devices }]) => [id, devices]));
 }

@@ -1,6 +1,6 @@
 import type { Placement } from "@thermocline/spec";
 import type { PricedProblem } from "../../pricing/priced-problem.js";
-import { bestCuts, devicesOfItems } from "./contiguous-cuts.js";
+import { devicesOfItems, mostEvenCuts } from "./contiguous-cuts.js";
 import { type ChainItem, figuresOf, layerChainOf, placementOf } from "./layer-chain.js";
 
 /**
@@ -18,13 +18,13 @@ export function placeAutosplit(priced: PricedProblem): Placement | undefined {
   if (order.length === 0 || first === undefined) return undefined;
   const items: readonly ChainItem[] = [{ units: [...chain.embedding.units, ...first.units] }, ...rest];
   const figures = figuresOf(items, priced.numDevices);
-  const shareOf = ({ device, bytes }: { readonly device: number; readonly bytes: number }) => {
-    const used = priced.budgetBytes[device]! - chain.freeBytes[device]! + bytes;
+  const shareOf = (device: number, runBytes: number) => {
+    const used = priced.budgetBytes[device]! - chain.freeBytes[device]! + runBytes;
     return used / priced.budgetBytes[device]!;
   };
   let best: { readonly share: number; readonly devices: readonly number[] } | undefined;
   for (const sequence of subsequencesOf(order)) {
-    const cuts = bestCuts(sequence, figures, chain.freeBytes, shareOf, Math.max);
+    const cuts = mostEvenCuts(sequence, figures, chain.freeBytes, shareOf);
     if (cuts !== undefined && (best === undefined || cuts.cost < best.share))
       best = { share: cuts.cost, devices: devicesOfItems(sequence, cuts) };
   }

@@ -1,6 +1,6 @@
 /** Runs of neighbouring layers on each device, embedding and hand-overs included: the common part of whole-layer and FFN-first. */
 import type { PricedUnit } from "../../pricing/priced-problem.js";
-import { bestCuts, devicesOfItems } from "./contiguous-cuts.js";
+import { devicesOfItems, fastestCuts } from "./contiguous-cuts.js";
 import { figuresOf, handOverOf, type ItemFigures, type LayerChain } from "./layer-chain.js";
 
 export interface LayerRuns {
@@ -30,7 +30,7 @@ export function fastestRuns(
       const seconds = ofEmbedding.seconds[0]![home]! + handOverOf(priced, home, sequence[0]!) + handOvers;
       if (best !== undefined && seconds >= best.seconds) continue;
       const left = freeBytes.map((bytes, device) => (device === home ? bytes - embeddingBytes : bytes));
-      const cuts = bestCuts(sequence, figures, left);
+      const cuts = fastestCuts(sequence, figures, left);
       if (cuts === undefined || (best !== undefined && seconds + cuts.cost >= best.seconds)) continue;
       best = { seconds: seconds + cuts.cost, home, devices: devicesOfItems(sequence, cuts) };
     }
