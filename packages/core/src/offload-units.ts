@@ -12,6 +12,7 @@ import {
   type UnitKind,
   type UnitWeights,
 } from "@thermocline/spec";
+import { type ReducedModel, reduceModel } from "./graph/layer-classes.js";
 import { ModelDrafter } from "./graph/model-graph.js";
 import { nullTraits } from "./graph/null-traits.js";
 import type { StepLimits } from "./graph/step-limits.js";
@@ -49,7 +50,11 @@ function unitOf(tensorName: string, { layers }: ModelConfig): UnitName {
  * In the order in which a token passes them. A head tied to the embedding names the embedding's tensor too.
  * @throws InvalidTensorError where a tensor that the graph reads is missing or misshapen.
  */
-export function listOffloadUnits(source: ModelSource, config: ModelConfig): readonly OffloadUnit[] {
+export function listOffloadUnits(
+  source: ModelSource,
+  config: ModelConfig,
+  reduced: ReducedModel = reduceModel(source, config),
+): readonly OffloadUnit[] {
   const units = new Map<string, UnitName & { tensors: TensorInfo[] }>();
   const unit = (name: UnitName) => units.set(name.id, { ...name, tensors: [] });
   unit(embeddingUnit);
@@ -63,7 +68,7 @@ export function listOffloadUnits(source: ModelSource, config: ModelConfig): read
   const isTied = config.pooling === undefined && !source.tensors.has("output.weight");
   if (isTied && embedding !== undefined) units.get("head")!.tensors.push(embedding);
 
-  const numCommands = countCommands(source, config, [...units.keys()]);
+  const numCommands = countCommands(reduced, [...units.values()]);
   return [...units.values()].map(({ tensors, ...known }): OffloadUnit => {
     const { experts, feedForwardLength, ...layer } = config.layers[known.layer] ?? {};
     const isConditional = known.kind === "experts" || known.kind === "embedding";
@@ -102,7 +107,7 @@ export function listOffloadUnits(source: ModelSource, config: ModelConfig): read
 const nullDevice = "null:0";
 
 /** Commands of a step by unit, each unit whole on one device. */
-function countCommands(source: ModelSource, config: ModelConfig, units: readonly string[]): ReadonlyMap<string, number> {
+function countCommands(reduced: ReducedModel, units: readonly UnitName[]): ReadonlyMap<string, number> {
   const limits: StepLimits = {
     maxBatchTokens: 1,
     maxSequences: 1,
@@ -110,16 +115,17 @@ function countCommands(source: ModelSource, config: ModelConfig, units: readonly
     maxScoredTokens: 0,
     contextLength: 1,
     blockSize: 1,
-    kvGroups: [{ layers: config.layers.map((_, layer) => layer), numBlocks: 1 }],
+    kvGroups: [{ layers: reduced.config.layers.map((_, layer) => layer), numBlocks: 1 }],
     maxBlocksPerSequence: 1,
     maxLogitEdits: 1,
     logprobColumns: 1,
   };
-  const placement: Placement = new Map(units.map((id) => [id, [{ device: nullDevice }]]));
-  const drafter = new ModelDrafter(source, config, new Map([[nullDevice, nullTraits]]), limits);
-  const counts = new Map(units.map((id) => [id, 0]));
-  for (const unit of drafter.draft("plain", placement).encoders.get(nullDevice)!.units) counts.set(unit, counts.get(unit)! + 1);
-  return counts;
+  const placement: Placement = new Map(units.map((unit) => [reduced.unitOf(unit), [{ device: nullDevice }]]));
+  const drafter = new ModelDrafter(reduced.source, reduced.config, new Map([[nullDevice, nullTraits]]), limits);
+  const draft = drafter.draft(["plain"], placement).get("plain")!;
+  const counts = new Map<string, number>();
+  for (const unit of draft.encoders.get(nullDevice)!.units) counts.set(unit, (counts.get(unit) ?? 0) + 1);
+  return new Map(units.map((unit) => [unit.id, counts.get(reduced.unitOf(unit)) ?? 0]));
 }
 
 function weightsByDType(tensors: readonly TensorInfo[], isConditional: boolean): readonly UnitWeights[] {

@@ -23,12 +23,21 @@ export type CommandOf<O extends OpName> = Extract<Command, { op: O }>;
 
 /** The tensors of a command with their field names, absent ones left out. */
 export function tensorsOf(command: Command): readonly (readonly [field: string, tensor: Tensor])[] {
-  const fields = Object.entries((opTable[command.op] as OpDefinition).fields);
   const values = command as unknown as Record<string, Tensor | undefined>;
-  return fields.flatMap(([field, kind]) =>
-    (kind === "tensor" || kind === "tensor?") && values[field] !== undefined ? [[field, values[field]] as const] : [],
-  );
+  const tensors: [string, Tensor][] = [];
+  for (const field of tensorFields.get(command.op)!) {
+    const tensor = values[field];
+    if (tensor !== undefined) tensors.push([field, tensor]);
+  }
+  return tensors;
 }
+
+const tensorFields = new Map(
+  Object.entries(opTable as Readonly<Record<string, OpDefinition>>).map(([op, { fields }]) => [
+    op,
+    Object.keys(fields).filter((field) => fields[field] === "tensor" || fields[field] === "tensor?"),
+  ]),
+);
 
 /** 32-bit words of a packed tensor; its byte offset is one f64 beside them. */
 export const wordsPerTensor = 8;

@@ -15,62 +15,52 @@ import {
   type DeviceDemand,
   type DeviceId,
   type IndexRange,
-  type ModelConfig,
-  type ModelSource,
   type OffloadUnit,
-  type OpName,
   type PlacedPart,
   type Placement,
   packedCommandByteLength,
 } from "@thermocline/spec";
-import { alignUp, mostLiveBytes, planArena } from "../graph/arena-plan.js";
+import { alignUp, mostLiveBytes } from "../graph/arena-plan.js";
 import type { GraphDraft } from "../graph/graph-draft.js";
 import { bytesPerSignal, type HostRegion, paddedByteLength } from "../graph/host-memory.js";
+import { type ReducedModel, reduceLimits } from "../graph/layer-classes.js";
 import { ModelDrafter, variantsOf } from "../graph/model-graph.js";
 import { nullTraits } from "../graph/null-traits.js";
 import { largestByteLength, type StepLimits } from "../graph/step-limits.js";
 import { UnitMeter } from "./unit-bytes.js";
 
 export interface DemandedModel {
-  readonly source: ModelSource;
-  readonly config: ModelConfig;
+  readonly reduced: ReducedModel;
   readonly units: readonly OffloadUnit[];
 }
 
 /** Stands for the other device of a split where the caller has one device alone. */
 const standInDevice = "null:0";
 
+/**
+ * Arenas can be larger than what lives at once, by gaps between activations. Those of placements at random were larger by less than a
+ * twentieth, and seldom at all; this share is set aside for them.
+ */
+const gapShare = 1 / 16;
+
+/** @throws InvalidRequestError where a device has no caches of the dtype that was asked for. */
 export function demandOfDevices(
   model: DemandedModel,
   devices: readonly DemandDevice[],
   limits: StepLimits,
 ): Readonly<Record<DeviceId, DeviceDemand>> {
   const numOthers = devices.length - 1;
+  const reducedLimits = reduceLimits(limits, model.reduced);
+  const reducedUnits = [...new Map(model.units.map((unit) => [model.reduced.unitOf(unit), unit]))];
   const drafted = devices.map((device) => {
     const others = numOthers === 0 ? [standInDevice] : devices.flatMap(({ id }) => (id === device.id ? [] : [id]));
-    return draftRoles(model, device, others, limits);
+    return draftRoles(model, reducedUnits, device, others, reducedLimits);
   });
-  const residualBytes = paddedByteLength(largestByteLength("f32", ["numTokens", model.config.hiddenSize], limits));
-  const hostBytes = hostBytesOf(model, drafted, numOthers === 0 ? 0 : devices.length * residualBytes, numOthers);
-
-  return Object.fromEntries(
-    drafted.map((roles) => {
-      const meter = new UnitMeter(model.source, roles, roles.device);
-      const units = model.units.filter(({ id }) => !roles.unsupportedUnits.has(id)).map((unit) => [unit.id, meter.bytesOf(unit)] as const);
-      // Where a sum ends on a device that has no part of it, and that needs two others, the norm before it lies there all the same.
-      const normBytes =
-        numOthers < 2 ? 0 : model.units.reduce((sum, unit) => sum + (unit.kind === "feed-forward" ? meter.undividedBytes(unit) : 0), 0);
-      const overheadBytes: BytesByClass = {
-        ...(normBytes === 0 ? {} : { weights: normBytes }),
-        activations: activationBytes(roles, numOthers),
-        ...hostBytes,
-        graphs: commandBytes(model, roles, numOthers),
-        ...(roles.device.contextBytes ? { context: roles.device.contextBytes } : {}),
-      };
-      return [roles.device.id, { units: Object.fromEntries(units), overheadBytes }];
-    }),
-  );
+  const hostBytes = hostBytesOf(model, drafted, limits, numOthers);
+  return Object.fromEntries(drafted.map((roles) => [roles.device.id, deviceDemandOf(model, reducedUnits, roles, hostBytes, numOthers)]));
 }
+
+type ReducedUnits = readonly (readonly [id: string, unit: OffloadUnit])[];
 
 interface DeviceRoles {
   readonly device: DemandDevice;
@@ -78,29 +68,35 @@ interface DeviceRoles {
   readonly wholes: readonly GraphDraft[];
   readonly whole: GraphDraft;
   readonly divided: GraphDraft;
-  readonly unsupportedUnits: ReadonlySet<string>;
   readonly hostRegions: ReadonlyMap<string, HostRegion>;
 }
 
 function draftRoles(
-  { source, config, units }: DemandedModel,
+  { reduced }: DemandedModel,
+  reducedUnits: ReducedUnits,
   device: DemandDevice,
   others: readonly DeviceId[],
   limits: StepLimits,
 ): DeviceRoles {
   const traits = new Map<DeviceId, BackendTraits>([[device.id, device.traits], ...others.map((id) => [id, nullTraits] as const)]);
-  const drafter = new ModelDrafter(source, config, traits, limits, "note");
-  const whole: Placement = new Map(units.map(({ id }) => [id, [{ device: device.id }]]));
-  const divided: Placement = new Map(units.map((unit) => [unit.id, divide(unit, device.id, others)]));
-  const wholes = variantsOf(config, limits).map((variant) => drafter.draft(variant, whole));
-  return {
-    device,
-    wholes,
-    whole: wholes[0]!,
-    divided: drafter.draft("plain", divided),
-    unsupportedUnits: wholes[0]!.unsupportedUnits,
-    hostRegions: drafter.hostLayout.regions,
-  };
+  const drafter = new ModelDrafter(reduced.source, reduced.config, traits, limits, "note");
+  const place = (partsOf: (unit: OffloadUnit) => readonly PlacedPart[]): Placement =>
+    new Map(reducedUnits.map(([id, unit]) => [id, partsOf(unit)]));
+  const wholes = [
+    ...drafter
+      .draft(
+        variantsOf(reduced.config, limits),
+        place(() => [{ device: device.id }]),
+      )
+      .values(),
+  ];
+  const divided = drafter
+    .draft(
+      ["plain"],
+      place((unit) => divide(unit, device.id, others)),
+    )
+    .get("plain")!;
+  return { device, wholes, whole: wholes[0]!, divided, hostRegions: drafter.hostLayout.regions };
 }
 
 /** A block of rows to each of the others, as far as they go, and the rest to the device. */
@@ -116,46 +112,63 @@ function divide({ rows }: OffloadUnit, device: DeviceId, others: readonly Device
   ];
 }
 
-/**
- * Arenas can be larger than what lives at once, by gaps between activations. Those of placements at random were larger by less than a
- * twentieth, and seldom at all; this share is set aside for them.
- */
-const gapShare = 1 / 16;
-
-function activationBytes({ device, wholes, divided }: DeviceRoles, numOthers: number): number {
-  const { alignment } = device.traits;
-  // A single device has one placement, and its arenas are known.
-  if (numOthers === 0)
-    return Math.max(
-      ...wholes.map(({ encoders, activations }) => {
-        const { commands } = encoders.get(device.id)!;
-        return planArena(commands, activations.get(device.id)?.length ?? 0, alignment).byteLength;
-      }),
-    );
-  const most = [...wholes, divided].map(({ encoders }) => mostLiveBytes(encoders.get(device.id)!.commands, alignment));
-  return alignUp(Math.max(...most) * (1 + gapShare), alignment);
+function deviceDemandOf(
+  { reduced, units }: DemandedModel,
+  reducedUnits: ReducedUnits,
+  roles: DeviceRoles,
+  hostBytes: BytesByClass,
+  numOthers: number,
+): DeviceDemand {
+  const { device, wholes, whole, divided } = roles;
+  const meter = new UnitMeter(reduced.source, roles, device);
+  const bytes = new Map(reducedUnits.map(([id, { rows }]) => [id, meter.bytesOf(id, rows)]));
+  const listBytes = new Map(reducedUnits.map(([id]) => [id, commandBytes(roles, id, numOthers)]));
+  const supported = units.filter((unit) => !whole.unsupportedUnits.has(reduced.unitOf(unit)));
+  // Where a sum ends on a device that has no part of it, which takes two others, the norm before it lies there all the same.
+  const normed = numOthers < 2 ? [] : units.filter(({ kind }) => kind === "feed-forward");
+  const normBytes = sum(normed.map((unit) => meter.undividedBytes(reduced.unitOf(unit))));
+  const most = [...wholes, divided].map((draft) => mostLiveBytes(draft.encoders.get(device.id)!.commands, device.traits.alignment));
+  return {
+    units: Object.fromEntries(supported.map((unit) => [unit.id, bytes.get(reduced.unitOf(unit))!])),
+    overheadBytes: {
+      ...(normBytes === 0 ? {} : { weights: normBytes }),
+      activations: alignUp(Math.max(...most) * (1 + gapShare), device.traits.alignment),
+      ...hostBytes,
+      graphs: sum(units.map((unit) => listBytes.get(reduced.unitOf(unit))!)),
+      ...(device.contextBytes ? { context: device.contextBytes } : {}),
+    },
+  };
 }
 
-function commandBytes({ units }: DemandedModel, { device, wholes, whole, divided }: DeviceRoles, numOthers: number): number {
-  const bytesOf = (draft: GraphDraft) => byteLengthOfOps(draft.encoders.get(device.id)!.commands.map(({ op }) => op));
-  const wholeBytes = wholes.reduce((sum, draft) => sum + bytesOf(draft), 0);
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+
+const handOverOps = ["wait", "copy", "copy", "signal"] as const;
+
+/** Of a unit in the lists of all variants. */
+function commandBytes({ device, wholes, whole, divided }: DeviceRoles, unit: string, numOthers: number): number {
+  const bytesIn = (draft: GraphDraft) => {
+    const { commands, units } = draft.encoders.get(device.id)!;
+    return commands.reduce((total, { op }, index) => total + (units[index] === unit ? packedCommandByteLength(op) : 0), 0);
+  };
+  const wholeBytes = sum(wholes.map(bytesIn));
   if (numOthers === 0) return wholeBytes;
-  const handOvers = byteLengthOfOps(["wait", "copy", "copy", "signal"]) * units.length;
-  return wholeBytes + wholes.length * (bytesOf(divided) - bytesOf(whole) + handOvers);
+  return wholeBytes + wholes.length * (bytesIn(divided) - bytesIn(whole) + sum(handOverOps.map(packedCommandByteLength)));
 }
-
-const byteLengthOfOps = (ops: readonly OpName[]) => ops.reduce((sum, op) => sum + packedCommandByteLength(op), 0);
 
 /** The shared host memory, which any one device may carry. */
-function hostBytesOf({ units }: DemandedModel, drafted: readonly DeviceRoles[], residualBytes: number, numOthers: number): BytesByClass {
+function hostBytesOf(
+  { reduced, units }: DemandedModel,
+  drafted: readonly DeviceRoles[],
+  limits: StepLimits,
+  numOthers: number,
+): BytesByClass {
   const regions = new Map(drafted.flatMap(({ hostRegions }) => [...hostRegions]));
   const bytesOf = (wanted: HostRegion["memoryClass"]) =>
-    [...regions.values()].reduce(
-      (sum, { memoryClass, byteLength }) => sum + (memoryClass === wanted ? paddedByteLength(byteLength) : 0),
-      0,
-    );
+    sum([...regions.values()].map(({ memoryClass, byteLength }) => (memoryClass === wanted ? paddedByteLength(byteLength) : 0)));
   const staging = bytesOf("staging");
   if (numOthers === 0) return { staging };
-  const numSignals = Math.max(...drafted.map(({ divided }) => divided.numSignals)) + units.length;
-  return { staging, transfer: bytesOf("transfer") + residualBytes + numSignals * bytesPerSignal };
+  const residualBytes = paddedByteLength(largestByteLength("f32", ["numTokens", reduced.config.hiddenSize], limits));
+  // One for each time that the stream moves; the input of a divided unit to each other device, and its partial sum back.
+  const numSignals = units.length + units.filter(({ rows }) => rows !== undefined).length * 2 * numOthers;
+  return { staging, transfer: bytesOf("transfer") + (numOthers + 1) * residualBytes + numSignals * bytesPerSignal };
 }

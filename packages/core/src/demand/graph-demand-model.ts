@@ -18,6 +18,7 @@ import {
 import { readModelConfig } from "../config/model-config.js";
 import { embeddingLimitsOf } from "../embedder-options.js";
 import { resolveEngineSettings, stepLimitsOf } from "../engine-options.js";
+import { type ReducedModel, reduceModel } from "../graph/layer-classes.js";
 import { draftModelGraph, type ModelGraph, memoryRequestsOf } from "../graph/model-graph.js";
 import type { StepLimits } from "../graph/step-limits.js";
 import { listOffloadUnits } from "../offload-units.js";
@@ -35,23 +36,24 @@ export class GraphDemandModel implements DemandModel {
   readonly model: ModelSummary;
   readonly #config: ModelConfig;
   readonly #units: readonly OffloadUnit[];
+  readonly #reduced: ReducedModel;
 
   constructor(private readonly source: ModelSource) {
     this.#config = readModelConfig(source);
-    this.#units = listOffloadUnits(source, this.#config);
+    this.#reduced = reduceModel(source, this.#config);
+    this.#units = listOffloadUnits(source, this.#config, this.#reduced);
     this.model = summarizeModel(source, { numLayers: this.#config.layers.length, contextLength: this.#config.contextLength });
   }
 
   demandOf(devices: readonly DemandDevice[], settings: DemandSettings): MemoryDemand {
     checkDevices(devices);
     const resolved = this.#resolve(settings);
-    const model = { source: this.source, config: this.#config, units: this.#units };
     return {
       model: this.model,
       settings: resolved.settings,
       estimates: [],
       units: this.#units,
-      devices: demandOfDevices(model, devices, resolved.limits),
+      devices: demandOfDevices({ reduced: this.#reduced, units: this.#units }, devices, resolved.limits),
       handOverBytesPerToken: this.#config.hiddenSize * Float32Array.BYTES_PER_ELEMENT,
     };
   }

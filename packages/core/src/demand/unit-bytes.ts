@@ -19,7 +19,7 @@ export class UnitMeter {
   readonly #dividedBytes = new Map<string, { readonly fixedBytes: number; readonly bytesPerBlock: number }>();
 
   constructor(
-    private readonly source: ModelSource,
+    private readonly source: Pick<ModelSource, "tensors">,
     private readonly drafts: UnitDrafts,
     device: DemandDevice,
   ) {
@@ -43,18 +43,18 @@ export class UnitMeter {
   }
 
   /** Of weights that a part of the unit takes whole, however many rows it has. */
-  undividedBytes({ id }: OffloadUnit): number {
-    return sum((this.#partUses.get(id) ?? []).filter((use) => !isSliced(use)).map((use) => this.#padded(use.packedByteLength)));
+  undividedBytes(unit: string): number {
+    return sum((this.#partUses.get(unit) ?? []).filter((use) => !isSliced(use)).map((use) => this.#padded(use.packedByteLength)));
   }
 
-  bytesOf(unit: OffloadUnit): UnitBytes {
-    const reused = [...(this.drafts.whole.reusedWeights.get(unit.id) ?? [])];
+  bytesOf(unit: string, rows: OffloadUnit["rows"]): UnitBytes {
+    const reused = [...(this.drafts.whole.reusedWeights.get(unit) ?? [])];
     const sharedBytes = sum(reused.map(({ packedByteLength }) => this.#padded(packedByteLength)));
-    const kvCache = this.#kvCaches.get(unit.id) ?? { kvCacheBytes: 0, kvBytesPerToken: 0 };
+    const kvCache = this.#kvCaches.get(unit) ?? { kvCacheBytes: 0, kvBytesPerToken: 0 };
     return {
-      weightBytes: (this.#wholeBytes.get(unit.id) ?? 0) + sharedBytes,
+      weightBytes: (this.#wholeBytes.get(unit) ?? 0) + sharedBytes,
       ...kvCache,
-      ...(unit.rows === undefined ? {} : { part: this.#partBytes(unit, unit.rows) }),
+      ...(rows === undefined ? {} : { part: this.#partBytes(unit, rows) }),
       ...(sharedBytes === 0 ? {} : { shared: { unit: reused[0]!.unit, byteLength: sharedBytes } }),
     };
   }
@@ -64,8 +64,8 @@ export class UnitMeter {
    * that repeat after as many blocks as a power of two from the alignment up: the line has their slope, and one period shows how far they
    * rise above it.
    */
-  #partBytes(unit: OffloadUnit, { count, blockSize }: NonNullable<OffloadUnit["rows"]>): NonNullable<UnitBytes["part"]> {
-    const divided = (this.#partUses.get(unit.id) ?? []).filter(isSliced);
+  #partBytes(unit: string, { count, blockSize }: NonNullable<OffloadUnit["rows"]>): NonNullable<UnitBytes["part"]> {
+    const divided = (this.#partUses.get(unit) ?? []).filter(isSliced);
     const key = JSON.stringify([count, blockSize, ...divided.map(({ dtype, shape, slices }) => [dtype, shape, slices])]);
     let known = this.#dividedBytes.get(key);
     if (known === undefined) {

@@ -16,6 +16,13 @@ export class DraftEncoder extends CommandEncoder {
     super(device, supports);
   }
 
+  /** Takes over what another encoder of this device has taken down so far. */
+  append({ commands, units, numStretches }: DraftEncoder): void {
+    for (const command of commands) this.commands.push(command);
+    for (const unit of units) this.units.push(unit);
+    this.numStretches += numStretches;
+  }
+
   protected override emit(command: Command): void {
     if (command.op === "signal" || command.op === "wait") this.numStretches++;
     this.commands.push(command);

@@ -83,18 +83,37 @@ export class GraphDraft {
   /** Units with an op or a dtype that a device has no kernel for, where such are noted and not refused. */
   readonly unsupportedUnits = new Set<string>();
   readonly #encoders = new Map<DeviceId, DraftEncoder>();
+  readonly #stepTensorShapes: ReturnType<typeof stepTensorShapes>;
   #numSignals = 0;
   #unit = "";
 
   constructor(
     readonly devices: ReadonlyMap<DeviceId, BackendTraits>,
-    readonly source: ModelSource,
+    readonly source: Pick<ModelSource, "tensors">,
     readonly placement: Placement,
     readonly limits: StepLimits,
     readonly hostLayout: HostLayout,
     /** What a missing kernel does: end the draft, or put its unit among the unsupported ones. */
     private readonly missingKernels: "refuse" | "note" = "refuse",
-  ) {}
+  ) {
+    this.#stepTensorShapes = stepTensorShapes(limits);
+  }
+
+  /** A draft that begins with all of this one and goes on by itself; `limits` hold for what it records then. */
+  fork(limits: StepLimits): GraphDraft {
+    const fork = new GraphDraft(this.devices, this.source, this.placement, limits, this.hostLayout, this.missingKernels);
+    for (const [key, use] of this.weights) fork.weights.set(key, use);
+    for (const [key, use] of this.constants) fork.constants.set(key, use);
+    for (const [unit, uses] of this.reusedWeights) fork.reusedWeights.set(unit, new Set(uses));
+    for (const name of this.leftOut) fork.leftOut.add(name);
+    fork.kvCaches.push(...this.kvCaches);
+    for (const [device, buffers] of this.activations) fork.activations.set(device, [...buffers]);
+    fork.legs.push(...this.legs);
+    for (const unit of this.unsupportedUnits) fork.unsupportedUnits.add(unit);
+    for (const [device, encoder] of this.#encoders) fork.#encoder(device).append(encoder);
+    fork.#numSignals = this.#numSignals;
+    return fork;
+  }
 
   get encoders(): ReadonlyMap<DeviceId, DraftEncoder> {
     return this.#encoders;
@@ -159,7 +178,7 @@ export class GraphDraft {
       const slice = slices.find((candidate) => candidate.axis === axis);
       return slice === undefined ? size : slice.ranges.reduce((sum, [, count]) => sum + count, 0);
     });
-    const key = `${device} ${name} ${JSON.stringify(slices)}`;
+    const key = slices.length === 0 ? `${device} ${name}` : `${device} ${name} ${JSON.stringify(slices)}`;
     // Layouts are defined for what a device computes with.
     const packedByteLength = isSupported ? traits.packedByteLength(info, slices) : 0;
     const known = this.weights.get(key);
@@ -195,7 +214,7 @@ export class GraphDraft {
 
   /** A tensor that the caller fills before a step, or reads after it, as this device sees it. */
   stepTensor(device: DeviceId, name: StepTensorName): Tensor {
-    const { dtype, shape } = stepTensorShapes(this.limits)[name];
+    const { dtype, shape } = this.#stepTensorShapes[name];
     return this.#hostTensor(device, stepRegion(name), dtype, shape);
   }
 
@@ -237,7 +256,7 @@ export class GraphDraft {
 
   #kvStepTensors(device: DeviceId, group: number): Readonly<Record<KvStepTensorName, Tensor>> {
     const stepTensor = (name: KvStepTensorName) => {
-      const { dtype, shape } = stepTensorShapes(this.limits)[name];
+      const { dtype, shape } = this.#stepTensorShapes[name];
       return this.#hostTensor(device, kvStepRegion(name, group), dtype, shape);
     };
     return { blockTables: stepTensor("blockTables"), slotMapping: stepTensor("slotMapping") };

@@ -12,6 +12,8 @@ import {
   packedCommandByteLength,
   UnsupportedModelError,
 } from "@thermocline/spec";
+import { draftHead } from "../layers/head.js";
+import { draftPooling } from "../layers/pooling.js";
 import { architectures } from "../models/registry.js";
 import { type ArenaPlan, alignUp, planArena } from "./arena-plan.js";
 import type { ConstantUse, WeightUse } from "./draft-buffer.js";
@@ -67,7 +69,7 @@ export class ModelDrafter {
   readonly hostLayout = new HostLayout();
 
   constructor(
-    private readonly source: ModelSource,
+    private readonly source: Pick<ModelSource, "tensors">,
     private readonly config: ModelConfig,
     private readonly traits: ReadonlyMap<DeviceId, BackendTraits>,
     private readonly limits: StepLimits,
@@ -76,13 +78,21 @@ export class ModelDrafter {
     addStepRegions(this.hostLayout, limits);
   }
 
-  draft(variant: GraphVariant, placement: Placement): GraphDraft {
+  /** The variants have the draft up to their heads in common. */
+  draft(variants: readonly GraphVariant[], placement: Placement): ReadonlyMap<GraphVariant, GraphDraft> {
     const { source, config, limits } = this;
-    const maxOutputRows = variant === "logits" ? limits.maxScoredTokens : limits.maxOutputRows;
-    const graph = new GraphDraft(this.traits, source, placement, { ...limits, maxOutputRows }, this.hostLayout, this.missingKernels);
-    architectures.get(config.architecture)!.draft(graph, config, { variant });
-    this.hostLayout.addSignals(graph.numSignals);
-    return graph;
+    const body = new GraphDraft(this.traits, source, placement, limits, this.hostLayout, this.missingKernels);
+    const x = architectures.get(config.architecture)!.draft(body, config);
+    return new Map(
+      variants.map((variant) => {
+        const maxOutputRows = variant === "logits" ? limits.maxScoredTokens : limits.maxOutputRows;
+        const graph = body.fork({ ...limits, maxOutputRows });
+        if (config.pooling === undefined) draftHead(graph, config, x, { variant });
+        else draftPooling(graph, config, x);
+        this.hostLayout.addSignals(graph.numSignals);
+        return [variant, graph];
+      }),
+    );
   }
 }
 
@@ -99,7 +109,7 @@ export function draftModelGraph(
 ): ModelGraph {
   const drafter = new ModelDrafter(source, config, traits, limits);
   const { hostLayout } = drafter;
-  const drafts = new Map(variantsOf(config, limits).map((variant) => [variant, drafter.draft(variant, placement)]));
+  const drafts = drafter.draft(variantsOf(config, limits), placement);
   const plain = drafts.get("plain")!;
   refuseUnreadTensors(source, config, plain);
 

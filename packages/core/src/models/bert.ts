@@ -5,7 +5,6 @@
 import { readBertConfig } from "../config/bert-config.js";
 import { draftBidirectionalAttention } from "../layers/bidirectional-attention.js";
 import { draftPlainFeedForward } from "../layers/plain-feed-forward.js";
-import { draftPooling } from "../layers/pooling.js";
 import { draftPositionedEmbedding } from "../layers/positioned-embedding.js";
 import type { Architecture } from "./architecture.js";
 
@@ -18,6 +17,6 @@ export const bert: Architecture = {
       x = draftBidirectionalAttention(graph, config, layer, x);
       x = draftPlainFeedForward(graph, config, layer, x);
     }
-    draftPooling(graph, config, x);
+    return x;
   },
 };

@@ -33,8 +33,8 @@ export const gemma2: Architecture = {
       })),
     };
   },
-  draft(graph, config, options) {
-    draftDecoder(graph, config, options, (layer, x) => {
+  draft(graph, config) {
+    return draftDecoder(graph, config, (layer, x) => {
       const attended = draftAttention(graph, config, layer, x, { hasPostNorm: true });
       return draftFeedForward(graph, config, layer, attended, { hasPostNorm: true });
     });

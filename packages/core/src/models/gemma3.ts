@@ -41,8 +41,8 @@ export const gemma3: Architecture = {
       }),
     };
   },
-  draft(graph, config, options) {
-    draftDecoder(graph, config, options, (layer, x) => {
+  draft(graph, config) {
+    return draftDecoder(graph, config, (layer, x) => {
       const attended = draftAttention(graph, config, layer, x, { hasHeadNorms: true, hasPostNorm: true });
       return draftFeedForward(graph, config, layer, attended, { hasPostNorm: true });
     });

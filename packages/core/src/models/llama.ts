@@ -14,8 +14,8 @@ export const llama: Architecture = {
     const window = readSlidingWindow(metadata);
     return { ...config, layers: config.layers.map((layer) => ({ ...layer, ...window })) };
   },
-  draft(graph, config, options) {
-    draftDecoder(graph, config, options, (layer, x) => {
+  draft(graph, config) {
+    return draftDecoder(graph, config, (layer, x) => {
       const attended = draftAttention(graph, config, layer, x);
       const isMixture = config.layers[layer]!.experts !== undefined;
       return isMixture ? draftExperts(graph, config, layer, attended) : draftFeedForward(graph, config, layer, attended);

@@ -13,8 +13,8 @@ export const phi3: Architecture = {
     const window = readSlidingWindow(metadata);
     return { ...config, layers: config.layers.map((layer) => ({ ...layer, ...window })) };
   },
-  draft(graph, config, options) {
-    draftDecoder(graph, config, options, (layer, x) => {
+  draft(graph, config) {
+    return draftDecoder(graph, config, (layer, x) => {
       const attended = draftAttention(graph, config, layer, x, { isFused: true });
       return draftFeedForward(graph, config, layer, attended, { isFused: true });
     });

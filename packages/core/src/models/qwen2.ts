@@ -8,8 +8,8 @@ import { draftDecoder } from "./decoder.js";
 export const qwen2: Architecture = {
   name: "qwen2",
   readConfig: (metadata) => readTransformerConfig(metadata, { ropeMode: "neox" }),
-  draft(graph, config, options) {
-    draftDecoder(graph, config, options, (layer, x) =>
+  draft(graph, config) {
+    return draftDecoder(graph, config, (layer, x) =>
       draftFeedForward(graph, config, layer, draftAttention(graph, config, layer, x, { hasBiases: true })),
     );
   },

@@ -8,8 +8,8 @@ import { draftDecoder } from "./decoder.js";
 export const qwen3: Architecture = {
   name: "qwen3",
   readConfig: (metadata) => readTransformerConfig(metadata, { ropeMode: "neox" }),
-  draft(graph, config, options) {
-    draftDecoder(graph, config, options, (layer, x) =>
+  draft(graph, config) {
+    return draftDecoder(graph, config, (layer, x) =>
       draftFeedForward(graph, config, layer, draftAttention(graph, config, layer, x, { hasHeadNorms: true })),
     );
   },

@@ -8,8 +8,8 @@ import { draftDecoder } from "./decoder.js";
 export const qwen3moe: Architecture = {
   name: "qwen3moe",
   readConfig: (metadata) => readTransformerConfig(metadata, { ropeMode: "neox", experts: "required" }),
-  draft(graph, config, options) {
-    draftDecoder(graph, config, options, (layer, x) =>
+  draft(graph, config) {
+    return draftDecoder(graph, config, (layer, x) =>
       draftExperts(graph, config, layer, draftAttention(graph, config, layer, x, { hasHeadNorms: true })),
     );
   },
