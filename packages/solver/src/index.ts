@@ -1,8 +1,17 @@
+export { solveExact } from "./exact/solve-exact.js";
 export { solveGreedy } from "./greedy/solve-greedy.js";
-export { hypotheticalMachine, type MachineSizes, machineFromPreset, machinePresets } from "./machine/machine-presets.js";
+export {
+  estimateMachine,
+  hypotheticalMachine,
+  type KnownMachine,
+  type MachineSizes,
+  machineFromPreset,
+  machinePresets,
+} from "./machine/machine-presets.js";
 export { parseMachineProfile } from "./machine/parse-machine-profile.js";
 export type { PublishedGpu } from "./machine/published-gpus.js";
 export type { PublishedLink, PublishedMemory } from "./machine/published-memories.js";
+export { gpuRates, type PublishedProcessor } from "./machine/published-rates.js";
 export { parsePlan } from "./plan/parse-plan.js";
 export { offloadPlanSchema } from "./plan/plan-schema.js";
 export { type PlanTarget, resolvePlan, validatePlan } from "./plan/resolve-plan.js";

@@ -9,7 +9,7 @@ import {
   publishedLinks,
   publishedMemories,
 } from "./published-memories.js";
-import { cpuRates, genericProcessor, gpuRates } from "./published-rates.js";
+import { cpuRates, genericProcessor, gpuRates, type PublishedProcessor } from "./published-rates.js";
 
 /** The parts that a preset's text may name, by their names. */
 export const machinePresets: {
@@ -84,13 +84,7 @@ export function hypotheticalMachine({
   readonly ramBytes: number;
 }): MachineProfile {
   const sizes = (typeof vramBytes === "number" ? [vramBytes] : vramBytes).filter((bytes) => bytes !== 0);
-  const gpus = sizes.map((bytes) => {
-    checkBytes("vramBytes", bytes);
-    const all = Object.values<PublishedGpu>(publishedGpus).sort((a, b) => a.memoryBytesPerSecond - b.memoryBytesPerSecond);
-    const largest = Math.max(...all.map(({ memoryBytes }) => memoryBytes));
-    const standIn = all.find(({ memoryBytes }) => memoryBytes >= Math.min(bytes, largest))!;
-    return withMemory(standIn, bytes);
-  });
+  const gpus = sizes.map((bytes) => withMemory(standInFor(bytes), bytes));
   const gib = (bytes: number) => `${Number((bytes / 2 ** 30).toFixed(1))} GiB`;
   const name = [...sizes.map((bytes) => `GPU with ${gib(bytes)}`), `${gib(ramBytes)} of memory`].join(", ");
   const profile = assemble(name, gpus, undefined, undefined, ramBytes);
@@ -100,6 +94,52 @@ export function hypotheticalMachine({
     source: `assumed from sizes alone; figures of ${profile.source}`,
     assumptions: [...standIns, ...profile.assumptions!],
   };
+}
+
+/** What is known of a machine that was not calibrated. */
+export interface KnownMachine {
+  readonly name: string;
+  readonly processor: PublishedProcessor;
+  readonly memoryBytes: number;
+  /** Default: that of DDR4-3200 in two channels. */
+  readonly memoryBytesPerSecond?: number;
+  readonly gpus?: readonly { readonly name: string; readonly memoryBytes: number }[];
+}
+
+/**
+ * A profile of shares of roofs that are known: for a machine whose processor, memory and GPUs' names are. A GPU that is not published here is
+ * reckoned as `hypotheticalMachine` reckons it.
+ * @throws InvalidRequestError for sizes that are no positive whole numbers of bytes.
+ */
+export function estimateMachine({ name, processor, memoryBytes, memoryBytesPerSecond, gpus = [] }: KnownMachine): MachineProfile {
+  const reckoned = gpus.map((gpu) => ({ ...(publishedByName(gpu) ?? standInFor(gpu.memoryBytes)), memoryBytes: gpu.memoryBytes }));
+  const assumed = publishedMemories[defaultMemory];
+  // Already what a streaming read reaches.
+  const memory: PublishedMemory | undefined =
+    memoryBytesPerSecond === undefined
+      ? undefined
+      : { name: `${(memoryBytesPerSecond / 1e9).toFixed(1)} GB/s`, memoryBytesPerSecond, isServer: assumed.isServer, source: "measured" };
+  const profile = assemble(name, reckoned, memory, undefined, memoryBytes, processor);
+  const devices = profile.devices.map((device, index) => (device.kind === "gpu" ? { ...device, name: gpus[index]!.name } : device));
+  const standIns = reckoned.flatMap((gpu, index) =>
+    publishedByName(gpus[index]!) === undefined ? [`cuda:${index} is reckoned to be as fast as a ${gpu.name}.`] : [],
+  );
+  return { ...profile, source: `estimated; figures of ${profile.source}`, devices, assumptions: [...standIns, ...profile.assumptions!] };
+}
+
+/** Drivers put the maker before the name, and sometimes the memory or the form behind it. */
+function publishedByName({ name, memoryBytes }: { readonly name: string; readonly memoryBytes: number }): PublishedGpu | undefined {
+  const plain = (text: string) => text.toLowerCase().replaceAll(/nvidia |tesla |[- ](sxm|pcie).*| [0-9]+ ?gb.*/g, "");
+  const offBy = (gpu: PublishedGpu) => Math.abs(gpu.memoryBytes - memoryBytes);
+  const sameName = Object.values<PublishedGpu>(publishedGpus).filter((gpu) => plain(gpu.name) === plain(name));
+  return sameName.sort((a, b) => offBy(a) - offBy(b))[0];
+}
+
+function standInFor(memoryBytes: number): PublishedGpu {
+  checkBytes("vramBytes", memoryBytes);
+  const all = Object.values<PublishedGpu>(publishedGpus).sort((a, b) => a.memoryBytesPerSecond - b.memoryBytesPerSecond);
+  const largest = Math.max(...all.map((gpu) => gpu.memoryBytes));
+  return all.find((gpu) => gpu.memoryBytes >= Math.min(memoryBytes, largest))!;
 }
 
 function withMemory(gpu: PublishedGpu, memoryBytes: number | undefined): PublishedGpu {
@@ -114,10 +154,11 @@ function assemble(
   chosenMemory: PublishedMemory | undefined,
   chosenLink: PublishedLink | undefined,
   ramBytes = defaultRamBytes,
+  knownProcessor?: PublishedProcessor,
 ): MachineProfile {
   checkBytes("ramBytes", ramBytes);
   const memory = chosenMemory ?? publishedMemories[defaultMemory];
-  const processor = genericProcessor(memory);
+  const processor = knownProcessor ?? genericProcessor(memory);
   const cpu: MachineDevice = {
     id: "cpu:0",
     kind: "cpu",
@@ -148,7 +189,7 @@ function assemble(
     devices: [...devices, cpu],
     links: ids.flatMap((from) => ids.filter((to) => to !== from).map((to) => linkBetween(from, to, rates))),
     assumptions: [
-      `The processor is reckoned as ${processor.name}.`,
+      ...(knownProcessor === undefined ? [`The processor is reckoned as ${processor.name}.`] : []),
       ...(chosenMemory === undefined ? [`Main memory is reckoned as ${memory.name}, ${memory.memoryBytesPerSecond / 1e9} GB/s.`] : []),
       "Kernels are reckoned to reach the shares of the published rates that engines were measured to reach.",
       ...(gpus.length === 0

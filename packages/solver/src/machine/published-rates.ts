@@ -35,14 +35,22 @@ export const gpuCommandSeconds = 2.5e-6;
 /** A barrier among the threads of a CPU backend. */
 export const cpuCommandSeconds = 3e-6;
 
-export function gpuRates({ memoryBytesPerSecond, int8OperationsPerSecond, f16OperationsPerSecond }: PublishedGpu): DeviceRates {
+/** What kernels reach on a GPU with these roofs, published or measured. `commandSeconds`: of one kernel of a captured graph. */
+export function gpuRates(
+  {
+    memoryBytesPerSecond,
+    int8OperationsPerSecond,
+    f16OperationsPerSecond,
+  }: Pick<PublishedGpu, "memoryBytesPerSecond" | "int8OperationsPerSecond" | "f16OperationsPerSecond">,
+  commandSeconds = gpuCommandSeconds,
+): DeviceRates {
   const integer = 0.2 * int8OperationsPerSecond;
   return {
     weightBytesPerSecond: scaled(memoryBytesPerSecond, { float: 0.8, simple: 0.75, k: 0.68, other: 0.55 }),
     operationsPerSecond: byFamily({ float: 0.5 * f16OperationsPerSecond, simple: integer, k: integer, other: integer }),
     kvBytesPerSecond: 0.75 * memoryBytesPerSecond,
     attentionOperationsPerSecond: 0.4 * f16OperationsPerSecond,
-    commandSeconds: gpuCommandSeconds,
+    commandSeconds,
   };
 }
 

@@ -1,6 +1,6 @@
 import { InvalidRequestError } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
-import { hypotheticalMachine, machineFromPreset, machinePresets, parseMachineProfile } from "../../src/index.js";
+import { estimateMachine, hypotheticalMachine, machineFromPreset, machinePresets, parseMachineProfile } from "../../src/index.js";
 
 const gib = 2 ** 30;
 const deviceOf = (profile: ReturnType<typeof machineFromPreset>, id: string) => profile.devices.find((device) => device.id === id)!;
@@ -113,5 +113,39 @@ describe("hypotheticalMachine", () => {
     [{ vramBytes: gib, ramBytes: Number.NaN }, "ramBytes"],
   ])("refuses %j", (sizes, parameter) => {
     expect(() => hypotheticalMachine(sizes)).toThrow(expect.objectContaining({ code: "invalid-request", parameter }));
+  });
+});
+
+describe("estimateMachine", () => {
+  const processor = { name: "2 cores", cores: 2, int8OperationsPerSecond: 1e12 };
+
+  it("takes what is known, and published figures for GPUs by the names that drivers give", () => {
+    const gpus = [
+      { name: "NVIDIA GeForce RTX 4090", memoryBytes: 23.5 * gib },
+      { name: "NVIDIA A100-SXM4-80GB", memoryBytes: 79 * gib },
+      { name: "NVIDIA A100-PCIE-40GB", memoryBytes: 39 * gib },
+      { name: "NVIDIA H200", memoryBytes: 139 * gib },
+      { name: "Tesla T4", memoryBytes: 14.5 * gib },
+      { name: "Tesla P40", memoryBytes: 22.5 * gib },
+    ];
+    const machine = estimateMachine({ name: "mine", processor, memoryBytes: 8 * gib, memoryBytesPerSecond: 20e9, gpus });
+    expect(machine.devices.map(({ name, memoryBytes, memoryBytesPerSecond }) => [name, memoryBytes / gib, memoryBytesPerSecond])).toEqual([
+      ["NVIDIA GeForce RTX 4090", 23.5, 1008e9],
+      ["NVIDIA A100-SXM4-80GB", 79, 2039e9],
+      ["NVIDIA A100-PCIE-40GB", 39, 1555e9],
+      ["NVIDIA H200", 139, 4800e9],
+      ["Tesla T4", 14.5, 320e9],
+      // Not published here: the slowest with so much memory.
+      ["Tesla P40", 22.5, 300e9],
+      ["CPU, 2 cores, 20.0 GB/s", 8, 20e9],
+    ]);
+    expect(machine.assumptions!.filter((sentence) => sentence.includes("cuda:"))).toEqual(["cuda:5 is reckoned to be as fast as a L4."]);
+  });
+
+  it("reckons prefill by the processor's roof", () => {
+    const rateOf = (int8OperationsPerSecond: number) =>
+      estimateMachine({ name: "mine", processor: { ...processor, int8OperationsPerSecond }, memoryBytes: gib }).devices[0]!.rates
+        .operationsPerSecond.q4_0!;
+    expect(rateOf(4e12) / rateOf(1e12)).toBeCloseTo(4);
   });
 });
