@@ -31,7 +31,7 @@ function headOf({ id, device, usedBytes, freeBytes }: LayoutDevice, style: Termi
 }
 
 function segmentsOf({ classes, reserveBytes, freeBytes = 0 }: LayoutDevice): readonly (readonly [ShownClass, number])[] {
-  return [...classes, ["free", freeBytes], ["reserve", reserveBytes]];
+  return [...classes, ["reserve", reserveBytes], ["free", freeBytes]];
 }
 
 function barOf(device: LayoutDevice, width: number, style: TerminalStyle): string {

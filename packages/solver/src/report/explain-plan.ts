@@ -1,5 +1,6 @@
 /** A plan in a page of text: what it is for, what lies where and why, and how fast it should be. */
 import type { OffloadPlan } from "@thermocline/spec";
+import { explainMemory } from "../planning/answers/explain-memory.js";
 import { classTableLines, deviceLines } from "./device-section.js";
 import { layerLines, reasonLines } from "./layer-section.js";
 import { layoutOf } from "./plan-layout.js";
@@ -31,7 +32,7 @@ export function explainPlan(plan: OffloadPlan, { width = 100, colour = false }: 
     wrap([...predictionLines(plan), ...solverLines(plan)]),
     deviceLines(layout, width, style),
     layout.hasBytes ? classTableLines(plan, layout) : [],
-    wrap(estimates),
+    wrap([memorySentence(plan, colour), ...estimates].filter((text) => text !== "")),
     layerLines(layout, width, style),
     reasons.length === 0 ? [] : [style.heading("why"), ...reasons],
     comparisonLines(plan, style),
@@ -40,4 +41,9 @@ export function explainPlan(plan: OffloadPlan, { width = 100, colour = false }: 
     .filter((lines) => lines.length > 0)
     .map((lines) => lines.join("\n"))
     .join("\n\n");
+}
+
+function memorySentence(plan: OffloadPlan, colour: boolean): string {
+  const sentence = printable(explainMemory(plan));
+  return colour ? sentence : sentence.replaceAll("\u00d7", "x");
 }

@@ -31,7 +31,8 @@ function describeSettings(settings: DemandSettings): string[] {
   if (contextLength !== undefined) words.push(`context ${formatCount(contextLength)}`);
   if (maxBatchTokens !== undefined) words.push(`steps of ${plural(maxBatchTokens, "token")}`);
   if (maxSequences !== undefined) words.push(plural(maxSequences, "sequence"));
-  if (kvCacheTokens !== undefined) words.push(`KV cache of ${plural(kvCacheTokens, "token")}`);
+  if (kvCacheTokens !== undefined && kvCacheTokens !== (contextLength ?? 0) * (maxSequences ?? 1))
+    words.push(`KV cache of ${plural(kvCacheTokens, "token")}`);
   if (keyCacheDType !== undefined && keyCacheDType === valueCacheDType) words.push(`keys and values ${keyCacheDType}`);
   else {
     if (keyCacheDType !== undefined) words.push(`keys ${keyCacheDType}`);

@@ -21,9 +21,10 @@ export function solverLines({ solver, predicted }: OffloadPlan): string[] {
   if (solver === undefined) return [];
   const { name, version, status, boundSeconds, gap } = solver;
   const bound = `no placement takes less than ${formatSeconds(boundSeconds)}`;
-  const over = predicted?.workloadSeconds === undefined ? "" : ` for the workload, which this one exceeds by ${formatGap(gap)}`;
   const verdict = status === "optimal" ? "optimal within the gap asked for" : "feasible, not proven optimal";
-  return [`solver: ${printable(`${name} ${version}`)}, ${verdict}; ${bound}${over || ` (gap ${formatGap(gap)})`}`];
+  const workload = predicted?.workloadSeconds === undefined ? "" : " for the workload";
+  const distance = gap < 5e-5 ? "which this one takes" : `${formatGap(gap)} under this one`;
+  return [`solver: ${printable(`${name} ${version}`)}, ${verdict}; ${bound}${workload}, ${distance}`];
 }
 
 function formatGap(gap: number): string {

@@ -63,14 +63,14 @@ function headOf({ id, device, usedBytes, freeBytes }: LayoutDevice, x: number, y
   );
 }
 
-/** Shortens the free space to the end of the row that it begins in, and leaves the reserve behind it. */
+/** Shortens the free space, which is last, to the end of the row that it begins in. */
 function cutFree(tape: readonly TapeCell[], bytesPerRow: number): { readonly cells: readonly TapeCell[]; readonly omittedBytes: number } {
-  const free = tape.find((cell) => cell.class === "free");
-  if (free === undefined) return { cells: tape, omittedBytes: 0 };
-  const others = tape.reduce((sum, cell) => sum + (cell === free ? 0 : cell.byteLength), 0);
-  const shown = Math.min(free.byteLength, Math.max(1, Math.ceil(others / bytesPerRow)) * bytesPerRow - others);
-  const cells = tape.flatMap((cell) => (cell !== free ? [cell] : shown > 0 ? [{ ...free, byteLength: shown }] : []));
-  return { cells, omittedBytes: free.byteLength - shown };
+  const free = tape.at(-1);
+  if (free?.class !== "free") return { cells: tape, omittedBytes: 0 };
+  const others = tape.slice(0, -1);
+  const taken = others.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const shown = Math.min(free.byteLength, Math.max(1, Math.ceil(taken / bytesPerRow)) * bytesPerRow - taken);
+  return { cells: shown > 0 ? [...others, { ...free, byteLength: shown }] : others, omittedBytes: free.byteLength - shown };
 }
 
 interface Area {

@@ -4,11 +4,12 @@ import type { ShownClass } from "../class-style.js";
 import { classStyles } from "../class-style.js";
 import { layoutOf, type PlanLayout } from "../plan-layout.js";
 import { conditionsOf, titleOf } from "../plan-title.js";
-import { formatRate, formatSeconds, formatShare } from "../quantities.js";
+import { formatBytes, formatRate, formatSeconds, formatShare } from "../quantities.js";
 import { drawLayers } from "./draw-layers.js";
 import { type Drawn, drawMemory } from "./draw-memory.js";
 import { type Heat, heatOf } from "./heat.js";
 import { mapStyle } from "./map-style.js";
+import { scaleOf } from "./memory-tape.js";
 import { escapeXml, label, px, rectangle, shorten } from "./svg-text.js";
 
 const width = 1000;
@@ -35,6 +36,15 @@ export function drawPlan(plan: OffloadPlan): string {
   if (figures.length > 0) draw(drawFigures(figures, y + 16), 52);
   y += 14;
   if (layout.hasBytes) {
+    draw(
+      label(
+        margin,
+        y + 4,
+        `Memory, ${formatBytes(scaleOf(layout.devices).bytesPerRow).replace(/\.0+(?= )/, "")} a row`,
+        "tc-ink tc-strong",
+      ),
+      16,
+    );
     const legend = drawLegend(layout, heat, y);
     draw(legend.markup, legend.height);
     const memory = drawMemory(layout, heat, margin, y, inner);
@@ -62,9 +72,10 @@ export function drawPlan(plan: OffloadPlan): string {
 function figuresOf({ predicted, workload }: OffloadPlan): readonly (readonly [figure: string, name: string])[] {
   if (predicted === undefined) return [];
   const { prefillSeconds, secondsPerToken, workloadSeconds } = predicted;
+  const formatTime = (seconds: number) => formatSeconds(seconds).replace(/us$/, "\u00b5s");
   const rate = secondsPerToken > 0 ? [[formatRate((workload?.batch ?? 1) / secondsPerToken), "tokens a second, predicted"] as const] : [];
-  const whole = workloadSeconds === undefined ? [] : [[formatSeconds(workloadSeconds), "for the workload"] as const];
-  return [...rate, [formatSeconds(prefillSeconds), "to the first token"], ...whole];
+  const whole = workloadSeconds === undefined ? [] : [[formatTime(workloadSeconds), "for the workload"] as const];
+  return [...rate, [formatTime(prefillSeconds), "to the first token"], ...whole];
 }
 
 function drawFigures(figures: readonly (readonly [string, string])[], y: number): string {

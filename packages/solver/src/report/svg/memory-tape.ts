@@ -27,7 +27,7 @@ export interface TapePiece {
   readonly isWidest: boolean;
 }
 
-/** Weights by layer, then KV caches by layer, then the other classes; free and reserved space last. */
+/** Weights by layer, then KV caches by layer, then the other classes, what is kept free, and free space last. */
 export function tapeOf(device: LayoutDevice, layout: PlanLayout, heat: Heat): readonly TapeCell[] {
   const bytes = new Map<ShownClass, number>(device.classes);
   const rest = device.classes.filter(([name]) => name !== "weights" && name !== "kv-cache");
@@ -41,8 +41,8 @@ export function tapeOf(device: LayoutDevice, layout: PlanLayout, heat: Heat): re
     ...unitCells(device.id, layout, "weights", bytes.get("weights") ?? 0, heat),
     ...unitCells(device.id, layout, "kv-cache", bytes.get("kv-cache") ?? 0, heat),
     ...rest.map(([name, byteLength]) => plain(name, byteLength)),
-    ...(device.freeBytes ? [plain("free", device.freeBytes)] : []),
     ...(device.reserveBytes > 0 ? [plain("reserve", device.reserveBytes, "kept free")] : []),
+    ...(device.freeBytes ? [plain("free", device.freeBytes)] : []),
   ];
 }
 
