@@ -136,6 +136,21 @@ export class HeaderCursor {
     return byteLength;
   }
 
+  /** Moves past a string. */
+  skipString(field: string, most: number): void {
+    const start = this.offset;
+    // What nearly every string is: shorter than 2^32 bytes, and there.
+    if (start + 8 <= this.#bytes.length && this.#view.getUint32(start + 4, true) === 0) {
+      const byteLength = this.#view.getUint32(start, true);
+      const end = start + 8 + byteLength;
+      if (byteLength <= most && end <= this.#bytes.length) {
+        this.offset = end;
+        return;
+      }
+    }
+    this.take(this.stringLength(field, most), field);
+  }
+
   /** A string value: invalid UTF-8 becomes U+FFFD, for a stray byte in a description is no reason to refuse a model. */
   text(field: string): string {
     const byteLength = this.stringLength(field, limits.stringBytes);

@@ -2,6 +2,7 @@
 import { HeaderCursor, NeedMoreBytes } from "./header-cursor.js";
 import { limits } from "./limits.js";
 import { readMetadataEntry } from "./metadata.js";
+import { MetadataMap } from "./metadata-map.js";
 import type { ShardFile } from "./shard-file.js";
 import { checkTensorRanges, minimumTensorEntryBytes, readTensorEntry, type TensorEntry } from "./tensor-table.js";
 import type { GgufType } from "./value-type.js";
@@ -18,7 +19,7 @@ export interface GgufHeader {
   magic: GgufMagic;
   version: number;
   alignment: number;
-  readonly metadata: Map<string, unknown>;
+  readonly metadata: MetadataMap;
   readonly metadataTypes: Map<string, GgufType>;
   /** Where each value begins in the file, for errors. */
   readonly metadataByteOffsets: Map<string, number>;
@@ -56,7 +57,7 @@ class HeaderParser {
     magic: "GGUF",
     version: 0,
     alignment: defaultAlignment,
-    metadata: new Map(),
+    metadata: new MetadataMap(),
     metadataTypes: new Map(),
     metadataByteOffsets: new Map(),
     tensors: new Map(),

@@ -1,7 +1,7 @@
 /** Metadata values as they lie in a file: a type number, then the value; an array has an element type, a length and its elements. */
 import type { HeaderCursor } from "./header-cursor.js";
 import { limits } from "./limits.js";
-import { readStringArray } from "./string-array.js";
+import { readStringArray, StringArray } from "./string-array.js";
 import { type GgufType, isNumberType, minimumByteLength, numberArrays, type ValueTypeName, valueTypes } from "./value-type.js";
 
 export interface MetadataEntry {
@@ -65,6 +65,10 @@ function readElements(cursor: HeaderCursor, type: ValueTypeName, length: number,
   }
   if (type === "string") return readStringArray(cursor, length);
   const elements: unknown[] = [];
-  for (let index = 0; index < length; index++) elements.push(type === "bool" ? readBool(cursor) : readArray(cursor, depth + 1).value);
+  for (let index = 0; index < length; index++)
+    elements.push(type === "bool" ? readBool(cursor) : decoded(readArray(cursor, depth + 1).value));
   return elements;
 }
+
+/** Arrays within arrays are small. */
+const decoded = (value: unknown) => (value instanceof StringArray ? value.strings : value);

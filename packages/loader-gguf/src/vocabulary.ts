@@ -2,6 +2,7 @@
 import { type SpecialToken, TokenType, type Vocabulary } from "@thermocline/spec";
 import { GgufFormatError } from "./errors.js";
 import type { GgufHeader } from "./header.js";
+import type { StringArray } from "./string-array.js";
 import type { GgufNumberArray } from "./value-type.js";
 
 type VocabularyModel = Vocabulary["model"];
@@ -63,28 +64,39 @@ export function readVocabulary(location: string, header: GgufHeader): Vocabulary
     return typeof value === "boolean" ? value : fail(name, "is no bool");
   };
 
-  const tokens = array<string[]>("tokens", ["string[]"]) ?? fail("tokens", `is missing, for a vocabulary of model "${modelName}"`);
+  const strings = (name: string): StringArray | undefined => {
+    const type = header.metadataTypes.get(key(name));
+    return type === undefined ? undefined : (metadata.stringArray(key(name)) ?? fail(name, `has type ${type}, expected string[]`));
+  };
+
+  const tokens = strings("tokens") ?? fail("tokens", `is missing, for a vocabulary of model "${modelName}"`);
   const types = array<GgufNumberArray>("token_type", ["i32[]", "u32[]", "u8[]", "i8[]"], tokens.length);
   if (types?.some((type: number | bigint) => type < 0 || type > 255)) fail("token_type", "holds a value that is no token type");
   const scores = array<Float32Array | Float64Array>("scores", ["f32[]", "f64[]"], tokens.length);
-  const merges = array<string[]>("merges", ["string[]"]);
+  const merges = strings("merges");
   const pre = metadata.get(key("pre"));
 
-  return {
+  const vocabulary = {
     model,
     ...(typeof pre === "string" && { pre }),
-    tokens,
     ...(types && { types: Uint8Array.from(types as ArrayLike<number>) }),
     ...(scores && { scores: scores instanceof Float32Array ? scores : Float32Array.from(scores) }),
-    ...(merges && { merges }),
     special: readSpecials(metadata, key, model, tokens),
     addBos: flag("add_bos_token", model === "spm" || model === "wpm" || (model === "bpe" && bpeWithBos.has(String(pre)))),
     ...(flag("add_eos_token", model === "unigram") && { addEos: true }),
     ...(flag("add_sep_token", model === "wpm" || (model === "bpe" && bpeWithSep.has(String(pre)))) && { addSep: true }),
     addSpacePrefix: flag("add_space_prefix", model === "spm"),
     ...(model === "wpm" && readNormalizer(flag)),
-    ...(model === "spm" && isPhi3(metadata) && { stripSpaceAfter: phi3StrippingTokens(tokens, types) }),
+    ...(model === "spm" && isPhi3(metadata) && { stripSpaceAfter: phi3StrippingTokens(tokens.strings, types) }),
   };
+  return withStrings(vocabulary, tokens, merges);
+}
+
+/** Apart from the rest, so that the getters keep no more of the header than the strings themselves. */
+function withStrings(vocabulary: Omit<Vocabulary, "tokens" | "merges">, tokens: StringArray, merges: StringArray | undefined): Vocabulary {
+  Object.defineProperty(vocabulary, "tokens", { enumerable: true, get: () => tokens.strings });
+  if (merges !== undefined) Object.defineProperty(vocabulary, "merges", { enumerable: true, get: () => merges.strings });
+  return vocabulary as Vocabulary;
 }
 
 function readNormalizer(flag: (name: string, byDefault: boolean) => boolean) {
@@ -113,7 +125,7 @@ function readSpecials(
   metadata: ReadonlyMap<string, unknown>,
   key: (name: string) => string,
   model: VocabularyModel,
-  tokens: readonly string[],
+  tokens: Pick<StringArray, "length" | "indexOf">,
 ): Partial<Record<SpecialToken, number>> {
   const special: Partial<Record<SpecialToken, number>> = {};
   const isToken = (id: unknown): id is number => typeof id === "number" && Number.isInteger(id) && id >= 0 && id < tokens.length;
@@ -124,8 +136,12 @@ function readSpecials(
     if (id !== undefined) special[name] = id;
   }
   if (special.eot === undefined) {
-    const id = endOfTurnTexts.map((text) => tokens.indexOf(text)).find((index) => index >= 0);
-    if (id !== undefined) special.eot = id;
+    for (const text of endOfTurnTexts) {
+      const id = tokens.indexOf(text);
+      if (id < 0) continue;
+      special.eot = id;
+      break;
+    }
   }
   return special;
 }

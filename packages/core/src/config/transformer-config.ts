@@ -108,7 +108,8 @@ export function vocabSizeOf(source: ModelSource): number {
   if (embedding === undefined || embedding.shape.length !== 2)
     throw new InvalidTensorError("token_embd.weight", "a matrix", embedding ? `shape [${embedding.shape}]` : "none");
   const [vocabSize] = embedding.shape as readonly [number, number];
-  const numTokens = source.vocabulary?.tokens.length ?? 0;
+  // Types are there without a token being decoded.
+  const numTokens = source.vocabulary?.types?.length ?? source.vocabulary?.tokens.length ?? 0;
   if (numTokens > vocabSize)
     throw new InvalidTensorError("token_embd.weight", `a row for each of ${numTokens} tokens`, `${vocabSize} rows`);
   return vocabSize;

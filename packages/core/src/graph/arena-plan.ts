@@ -23,6 +23,13 @@ interface Layout {
   readonly byteLength: number;
 }
 
+interface Placed {
+  readonly offset: number;
+  readonly end: number;
+  /** Position in the order of the last activation that found it among its neighbours. */
+  seenBy: number;
+}
+
 type Order = (a: Lifetime, b: Lifetime) => number;
 
 const numCommandsOf = ({ first, last }: Lifetime) => last - first + 1;
@@ -67,24 +74,32 @@ export function planArena(commands: readonly Command[], numActivations: number, 
 }
 
 function placeInOrder(order: readonly Lifetime[], numCommands: number): Layout {
-  const placedAt = Array.from({ length: numCommands }, (): Lifetime[] => []);
+  const placedAt = Array.from({ length: numCommands }, (): Placed[] => []);
   const offsets = new Map<number, number>();
   let byteLength = 0;
-  for (const lifetime of order) {
-    const neighbours = new Set<Lifetime>();
+  order.forEach((lifetime, position) => {
+    // By offset, each once.
+    const neighbours: Placed[] = [];
     for (let command = lifetime.first; command <= lifetime.last; command++) {
-      for (const other of placedAt[command]!) neighbours.add(other);
-      placedAt[command]!.push(lifetime);
+      for (const other of placedAt[command]!) {
+        if (other.seenBy === position) continue;
+        other.seenBy = position;
+        let index = neighbours.push(other) - 1;
+        for (; index > 0 && neighbours[index - 1]!.offset > other.offset; index--) neighbours[index] = neighbours[index - 1]!;
+        neighbours[index] = other;
+      }
     }
     let offset = 0;
-    for (const other of [...neighbours].sort((a, b) => offsets.get(a.id)! - offsets.get(b.id)!)) {
-      const otherOffset = offsets.get(other.id)!;
-      if (offset + lifetime.byteLength <= otherOffset) break;
-      offset = Math.max(offset, otherOffset + other.byteLength);
+    for (const other of neighbours) {
+      if (offset + lifetime.byteLength <= other.offset) break;
+      offset = Math.max(offset, other.end);
     }
+    const end = offset + lifetime.byteLength;
+    const placed: Placed = { offset, end, seenBy: -1 };
+    for (let command = lifetime.first; command <= lifetime.last; command++) placedAt[command]!.push(placed);
     offsets.set(lifetime.id, offset);
-    byteLength = Math.max(byteLength, offset + lifetime.byteLength);
-  }
+    byteLength = Math.max(byteLength, end);
+  });
   return { offsets, byteLength };
 }
 

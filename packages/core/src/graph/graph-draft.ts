@@ -174,19 +174,22 @@ export class GraphDraft {
         info.dtype,
         "use the reference backend, which reads nearly every type, or convert the model",
       );
-    const slicedShape = shape.map((size, axis) => {
-      const slice = slices.find((candidate) => candidate.axis === axis);
-      return slice === undefined ? size : slice.ranges.reduce((sum, [, count]) => sum + count, 0);
-    });
     const key = slices.length === 0 ? `${device} ${name}` : `${device} ${name} ${JSON.stringify(slices)}`;
-    // Layouts are defined for what a device computes with.
-    const packedByteLength = isSupported ? traits.packedByteLength(info, slices) : 0;
-    const known = this.weights.get(key);
-    if (known === undefined)
-      this.weights.set(key, { key, device, unit, name, dtype: info.dtype, shape: slicedShape, slices, packedByteLength });
-    else if (known.unit !== unit) this.reusedWeights.set(unit, (this.reusedWeights.get(unit) ?? new Set()).add(known));
-    const buffer = new DraftBuffer(device, { kind: "weight", key }, packedByteLength);
-    return { buffer, byteOffset: 0, dtype: info.dtype, layout: isSupported ? traits.weightLayout(info) : "plain", shape: slicedShape };
+    let use = this.weights.get(key);
+    if (use === undefined) {
+      const slicedShape = shape.map((size, axis) => {
+        const slice = slices.find((candidate) => candidate.axis === axis);
+        return slice === undefined ? size : slice.ranges.reduce((sum, [, count]) => sum + count, 0);
+      });
+      // Layouts are defined for what a device computes with.
+      const packedByteLength = isSupported ? traits.packedByteLength(info, slices) : 0;
+      use = { key, device, unit, name, dtype: info.dtype, shape: slicedShape, slices, packedByteLength };
+      this.weights.set(key, use);
+    } else if (use.unit !== unit) {
+      this.reusedWeights.set(unit, (this.reusedWeights.get(unit) ?? new Set()).add(use));
+    }
+    const buffer = new DraftBuffer(device, { kind: "weight", key }, use.packedByteLength);
+    return { buffer, byteOffset: 0, dtype: info.dtype, layout: isSupported ? traits.weightLayout(info) : "plain", shape: use.shape };
   }
 
   /**
