@@ -83,10 +83,10 @@ class EstimatedDemandModel implements DemandModel {
 
   #limitsOf(settings: DemandSettings): StepLimits {
     // Only layers with a cache of their own share blocks.
-    const cached = this.#shape.layers.filter(({ attention }) => attention.kind === "grouped-query" || attention.kind === "latent");
-    const layers = cached.map(({ attention }) => {
+    const layers = this.#shape.layers.flatMap(({ attention }) => {
+      if (attention.kind !== "grouped-query" && attention.kind !== "latent") return [];
       const slidingWindow = slidingWindowOf(attention);
-      return slidingWindow === undefined ? {} : { slidingWindow };
+      return [slidingWindow === undefined ? {} : { slidingWindow }];
     });
     return stepLimitsOf(settings, { ...this.#shape, layers });
   }

@@ -12,28 +12,27 @@ export interface LayerKvBytes {
   readonly kvBytesPerToken: number;
 }
 
-/** How far a layer sees; a layer that shares sees as far as the one it shares with. */
-export function slidingWindowOf(attention: AttentionShape): number | undefined {
-  return attention.kind === "grouped-query" ? attention.slidingWindow : undefined;
+type CachedAttention = Extract<AttentionShape, { readonly kind: "grouped-query" | "latent" }>;
+
+/** Whose keys a layer reads: its own, or an earlier layer's. */
+export function cacheReadBy(attention: AttentionShape, layers: readonly LayerShape[]): CachedAttention | undefined {
+  if (attention.kind === "none") return undefined;
+  if (attention.kind !== "shared") return attention;
+  return cacheReadBy(layers[attention.sourceLayer]!.attention, layers);
+}
+
+/** How far a layer with such a cache sees. */
+export function slidingWindowOf(cache: CachedAttention | undefined): number | undefined {
+  return cache?.kind === "grouped-query" ? cache.slidingWindow : undefined;
 }
 
 /** Products of one query with one cached token: heads times the elements of a key and of a value. */
 export function multiplyAddsPerCachedToken(attention: AttentionShape, layers: readonly LayerShape[]): number {
-  switch (attention.kind) {
-    case "grouped-query":
-      return attention.numHeads * (attention.keyLength + attention.valueLength);
-    case "latent":
-      return attention.numHeads * (2 * attention.latentLength + attention.ropeLength) + attention.indexLength;
-    case "shared": {
-      const source = layers[attention.sourceLayer]!.attention;
-      return multiplyAddsPerCachedToken(
-        source.kind === "shared" ? source : ({ ...source, numHeads: attention.numHeads } as AttentionShape),
-        layers,
-      );
-    }
-    case "none":
-      return 0;
-  }
+  const cache = cacheReadBy(attention, layers);
+  if (attention.kind === "none" || cache === undefined) return 0;
+  const { numHeads } = attention;
+  if (cache.kind === "grouped-query") return numHeads * (cache.keyLength + cache.valueLength);
+  return numHeads * (2 * cache.latentLength + cache.ropeLength) + cache.indexLength;
 }
 
 /** f32 bytes that a sequence carries in the layer. */

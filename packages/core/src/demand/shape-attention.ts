@@ -34,12 +34,13 @@ export function readAttention(
   layers.forEach((tensors, layer) => {
     const slidingWindow = slidingWindows[layer];
     const keepsKeys = hasKeys(tensors, isRecurrent[layer]!);
-    const asks = keepsKeys || tensors.has("attn_q.weight");
-    const isShared = asks && !isRecurrent[layer] && (layer >= firstShared || !keepsKeys);
-    if (!isCausal || !asks || (isRecurrent[layer] && heads.numKvHeads(layer) === 0)) {
+    // A delta rule has queries, keys and values too; the heads of its layer keep none of them.
+    const attends = (keepsKeys || hasQueries(metadata, tensors)) && !(isRecurrent[layer] && heads.numKvHeads(layer) === 0);
+    const isShared = attends && !isRecurrent[layer] && (layer >= firstShared || !keepsKeys);
+    if (!isCausal || !attends) {
       shapes.push({ kind: "none" });
     } else if (isShared) {
-      shapes.push(sharedShape(metadata, layers, shapes, { layer, slidingWindow, slidingWindows, numHeads: heads.numHeads(layer) }));
+      shapes.push(sharedShape(metadata, shapes, { layer, slidingWindow, slidingWindows, numHeads: heads.numHeads(layer) }));
     } else if (tensors.has("attn_kv_a_mqa.weight")) {
       shapes.push(latentShape(metadata, layer, tensors, heads.numHeads(layer)));
     } else {
@@ -55,6 +56,20 @@ function hasKeys(tensors: LayerTensors, isRecurrent: boolean): boolean {
   return tensors.has("attn_qkv.weight") && (!isRecurrent || tensors.has("attn_output.weight"));
 }
 
+/** @throws UnsupportedModelError for a cache of a kind that is not known here: it must not count as none. */
+function hasQueries(metadata: ArchitectureMetadata, tensors: LayerTensors): boolean {
+  if (tensors.has("attn_q.weight") || tensors.has("attn_q_b.weight")) {
+    const unknown = [...tensors.keys()].find((name) => /^attn_kv/.test(name));
+    if (unknown === undefined) return true;
+    throw new UnsupportedModelError(
+      metadata.architecture,
+      tensors.get(unknown)!.name,
+      "keeps keys and values in a form that is not known here",
+    );
+  }
+  return false;
+}
+
 interface SharedLayer {
   readonly layer: number;
   readonly slidingWindow: number | undefined;
@@ -65,7 +80,6 @@ interface SharedLayer {
 /** The last layer before it that keeps keys and sees as far. */
 function sharedShape(
   metadata: ArchitectureMetadata,
-  layers: readonly LayerTensors[],
   shapes: readonly AttentionShape[],
   { layer, slidingWindow, slidingWindows, numHeads }: SharedLayer,
 ): AttentionShape {
@@ -73,11 +87,10 @@ function sharedShape(
     (shape, earlier) => (shape.kind === "grouped-query" || shape.kind === "latent") && slidingWindows[earlier] === slidingWindow,
   );
   if (sourceLayer >= 0) return { kind: "shared", numHeads, sourceLayer };
-  const query = layers[layer]!.get("attn_q.weight")?.name ?? `blk.${layer}.attn_q.weight`;
   throw new InvalidTensorError(
-    query.replace("attn_q", "attn_k"),
-    "keys of its own, as no earlier layer has any to share",
-    metadata.architecture,
+    `blk.${layer}.attn_k.weight`,
+    `keys, as ${metadata.architecture} has no earlier layer whose keys this one could read`,
+    "none",
   );
 }
 
@@ -93,14 +106,10 @@ function latentShape(metadata: ArchitectureMetadata, layer: number, tensors: Lay
       `${latentLength}, as ${norm?.name} has it`,
       `${named}`,
     );
+  // Keys name other rotary lengths in some files; the rows of the projection settle it.
   const ropeLength = rows - latentLength;
-  const namedRope = metadata.number("rope.dimension_count", ropeLength);
-  if (!(latentLength > 0) || ropeLength < 0 || namedRope !== ropeLength)
-    throw new InvalidTensorError(
-      projection.name,
-      `${latentLength} rows of the latent and ${namedRope} rotary ones (layer ${layer})`,
-      `${rows} rows`,
-    );
+  if (ropeLength < 0)
+    throw new InvalidTensorError(projection.name, `the ${latentLength} rows of the latent, and rotary ones`, `${rows} rows`);
   if (!(numHeads > 0)) throw metadata.unsupported("attention.head_count", `layer ${layer} has latent keys and no heads`);
   return { kind: "latent", numHeads, latentLength, ropeLength, indexLength: rowsOf(tensors, "indexer.attn_k") ?? 0 };
 }

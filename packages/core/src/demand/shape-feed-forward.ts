@@ -27,6 +27,7 @@ export function readFeedForward(metadata: ArchitectureMetadata, layer: number, t
   const transposed = tensors.get("ffn_down_t.weight");
   const neurons = down?.shape.at(-1) ?? transposed?.shape[0];
   if (neurons === undefined) return { kind: "none" };
+  if (neurons === 0) throw new InvalidTensorError((down ?? transposed)!.name, "neurons", "none");
   const up = tensors.get("ffn_up.weight");
   const upRows = up?.shape[0] ?? neurons;
   if (upRows !== neurons && upRows !== 2 * neurons)

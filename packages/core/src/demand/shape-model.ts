@@ -1,5 +1,5 @@
 /** Any decoder's header → the shape of its layers. Knows no architecture but by its keys and tensors, and by what their names leave out. */
-import { type ModelSource, UnsupportedModelError } from "@thermocline/spec";
+import { InvalidTensorError, type ModelSource, UnsupportedModelError } from "@thermocline/spec";
 import { ArchitectureMetadata } from "../config/architecture-metadata.js";
 import { countLayers, vocabSizeOf } from "../config/transformer-config.js";
 import type { LayerShape, ModelShape } from "./shape.js";
@@ -18,7 +18,10 @@ export function readModelShape(source: ModelSource): ModelShape {
   if (typeof architecture !== "string")
     throw new UnsupportedModelError("(none)", "general.architecture", "the file names no architecture, so its keys cannot be found");
   if (source.tensors.size === 0) throw new UnsupportedModelError(architecture, "tensors", "the file holds a vocabulary and no weights");
+  if (![...source.tensors.keys()].some((name) => name.startsWith("blk.")))
+    throw new UnsupportedModelError(architecture, "tensors", "the file holds no layers of a decoder, which are called blk.0 and so on");
   const metadata = new ArchitectureMetadata(source, architecture);
+  refuseUnknownCaches(metadata);
   const numLayers = countLayers(metadata);
   const hiddenSize = metadata.positive("embedding_length");
   const contextLength = metadata.positive("context_length");
@@ -45,21 +48,36 @@ export function readModelShape(source: ModelSource): ModelShape {
       tensors: layer,
     };
   });
+  const vocabSize = vocabSizeOf(source);
+  if (vocabSize === 0) throw new InvalidTensorError("token_embd.weight", "a row for each token", "none");
   return {
     architecture,
     hiddenSize,
     numResidualStreams: metadata.positive("altup.num_inputs", 1),
-    vocabSize: vocabSizeOf(source),
+    vocabSize,
     contextLength,
     isEmbedder: source.metadata.has(`${architecture}.pooling_type`) || !metadata.boolean("attention.causal", true),
     layers,
     tensors: grouped.others,
     assumptions: [
       ...(windows.assumption === undefined ? [] : [windows.assumption]),
-      ...(numAhead === 0 ? [] : [`The last ${numAhead} layers predict further tokens; they are not counted, as nothing here runs them.`]),
+      ...(numAhead === 0
+        ? []
+        : [`Layers that only predict further tokens, ${numAhead} of the file's ${numLayers}, are not counted, as nothing here runs them.`]),
       ...(attention.some(({ kind }) => kind === "shared") ? [sharedAssumption] : []),
     ],
   };
+}
+
+/** What would be far from the truth if it were passed over. */
+function refuseUnknownCaches({ source, architecture }: ArchitectureMetadata): void {
+  const refuse = (key: string, problem: string) => {
+    throw new UnsupportedModelError(architecture, `${architecture}.${key}`, problem);
+  };
+  if (source.metadata.has(`${architecture}.attention.compress_ratios`))
+    refuse("attention.compress_ratios", "keeps one entry for several tokens, which is not known here");
+  if (Number(source.metadata.get(`${architecture}.num_loops`) ?? 1) !== 1)
+    refuse("num_loops", "runs its layers several times, with a cache for each, which is not known here");
 }
 
 const sharedAssumption =

@@ -1,6 +1,6 @@
 /** The units of a model without a graph: the ids, kinds and rows that one with a graph would have. */
 import type { DType, OffloadUnit, TensorInfo, UnitKind, UnitWeights } from "@thermocline/spec";
-import { multiplyAddsPerCachedToken, slidingWindowOf, stateBytesPerSequence } from "./kv-cache-bytes.js";
+import { cacheReadBy, multiplyAddsPerCachedToken, slidingWindowOf, stateBytesPerSequence } from "./kv-cache-bytes.js";
 import type { LayerShape, ModelShape } from "./shape.js";
 import { expertTensor, singleExpertTensor } from "./shape-feed-forward.js";
 
@@ -75,8 +75,7 @@ function describe(kind: UnitKind, layers: readonly LayerShape[], index: number):
   }
   if (kind !== "attention" || (layer.attention.kind === "none" && layer.recurrentState === undefined)) return {};
   const { attention } = layer;
-  const source = attention.kind === "shared" ? layers[attention.sourceLayer]!.attention : attention;
-  const slidingWindow = slidingWindowOf(source);
+  const slidingWindow = slidingWindowOf(cacheReadBy(attention, layers));
   return {
     kvCache: {
       ...(slidingWindow === undefined ? {} : { slidingWindow }),

@@ -16,7 +16,7 @@ const patternKey = "attention.sliding_window_pattern";
 export function readWindows(metadata: ArchitectureMetadata, numLayers: number): LayerWindows {
   const { architecture, source } = metadata;
   const known = windowPatterns.get(architecture);
-  const key = known?.key ?? "attention.sliding_window";
+  const key = "attention.sliding_window";
   const slidingWindow = metadata.number(key, known?.slidingWindow ?? 0);
   const none = new Array<undefined>(numLayers).fill(undefined);
   if (slidingWindow === 0 || slidingWindow >= metadata.positive("context_length")) return { slidingWindows: none };

@@ -10,24 +10,25 @@ export interface WindowPattern {
   readonly isGlobalFirst?: boolean;
   /** The window where the file names none. */
   readonly slidingWindow?: number;
-  /** The key of the window where it is not `attention.sliding_window`: tokens in chunks, of which a token sees its own at most. */
-  readonly key?: string;
 }
 
 export const windowPatterns: ReadonlyMap<string, WindowPattern> = new Map(
   Object.entries({
+    afmoe: { period: 4 },
+    cohere2: { period: 4 },
+    "exaone-moe": { period: 4 },
+    exaone4: { period: 4 },
+    "gemma-embedding": { period: 6 },
     gemma2: { period: 2, slidingWindow: 4096 },
     gemma3: { period: 6 },
     gemma3n: { period: 5 },
-    "gemma-embedding": { period: 6 },
-    cohere2: { period: 4 },
-    llama4: { period: 4, slidingWindow: 8192, key: "attention.chunk_size" },
     "gpt-oss": { period: 2 },
-    exaone4: { period: 4 },
-    smallthinker: { period: 4, isGlobalFirst: true },
-    olmo2: { period: 4 },
+    laguna: { period: 4, isGlobalFirst: true },
+    // Chunks, of which a token sees no more than its own.
+    llama4: { period: 4, slidingWindow: 8192 },
     "modern-bert": { period: 3, isGlobalFirst: true },
+    olmo2: { period: 4 },
     plamo3: { period: 8 },
-    afmoe: { period: 4 },
+    smallthinker: { period: 4, isGlobalFirst: true },
   } satisfies Record<string, WindowPattern>),
 );

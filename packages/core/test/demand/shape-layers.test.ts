@@ -1,0 +1,347 @@
+/** What is read off the headers of layers that are unlike llama's, by hand. */
+import { referenceTraits } from "@thermocline/cpu-kernels/reference";
+import { createCpuTraits } from "@thermocline/cpu-kernels/traits";
+import type { IndexRange, MemoryDemand, OffloadUnit, Placement } from "@thermocline/spec";
+import { describe, expect, it } from "vitest";
+import { createEstimatedDemandModel } from "../../src/demand/estimated-demand-model.js";
+import { readModelShape } from "../../src/demand/shape-model.js";
+import { gatedFeedForward, groupedQuery, type HeaderOptions, i32s, layered, openHeader, type Shapes } from "./shape-files.js";
+
+const cpu = { id: "cpu:0", traits: createCpuTraits({ threads: 1 }) };
+const hiddenSize = 256;
+const heads = { hiddenSize, numHeads: 4, numKvHeads: 2, keyLength: 64 };
+
+const header = (
+  architecture: string,
+  keys: HeaderOptions["keys"],
+  numLayers: number,
+  tensorsOf: (layer: number) => Shapes,
+  isTied = true,
+): HeaderOptions => ({
+  architecture,
+  keys: {
+    block_count: numLayers,
+    context_length: 65_536,
+    embedding_length: hiddenSize,
+    "attention.head_count": 4,
+    "attention.head_count_kv": 2,
+    "attention.key_length": 64,
+    "attention.value_length": 64,
+    ...keys,
+  },
+  tensors: layered(numLayers, { hiddenSize, isTied }, tensorsOf),
+});
+
+async function demandOf(options: HeaderOptions, settings = { contextLength: 1024, maxBatchTokens: 64 }): Promise<MemoryDemand> {
+  await using source = await openHeader(options);
+  return createEstimatedDemandModel(source).demandOf([cpu], settings);
+}
+
+async function layersOf(options: HeaderOptions) {
+  await using source = await openHeader(options);
+  return readModelShape(source).layers;
+}
+
+const kvBytes = ({ devices, units }: MemoryDemand) =>
+  units.map(({ id }) => devices["cpu:0"]!.units[id]!.kvCacheBytes).filter((bytes) => bytes > 0);
+
+describe("a layer's shape", () => {
+  it("has attention beside a state where the file has both (Falcon-H1)", async () => {
+    const [layer] = await layersOf(
+      header("falcon-h1", { "ssm.conv_kernel": 4, "ssm.state_size": 128, "ssm.inner_size": 512, "ssm.group_count": 1 }, 1, () => ({
+        ...groupedQuery(heads),
+        ssm_in: [2 * 512 + 2 * 128 + 8, hiddenSize],
+        ssm_conv1d: [512 + 2 * 128, 4],
+        ssm_out: [hiddenSize, 512],
+        ...gatedFeedForward(hiddenSize, 1024),
+      })),
+    );
+    expect(layer!.attention.kind).toBe("grouped-query");
+    // 3 earlier inputs of 768 channels; 512 channels with a state of 128
+    expect(layer!.recurrentState).toEqual({ convolutionElements: 3 * 768, stateElements: 512 * 128 });
+  });
+
+  it("has a state and no keys where queries and keys feed a delta rule (Kimi-Linear)", async () => {
+    const layers = await layersOf(
+      header(
+        "kimi-linear",
+        { "attention.head_count_kv": i32s([0, 4]), "attention.kv_lora_rank": 512, "kda.head_dim": 64, "ssm.conv_kernel": 4 },
+        2,
+        (layer): Shapes =>
+          layer === 1
+            ? { attn_q: [4 * 192, hiddenSize], attn_kv_a_mqa: [576, hiddenSize], attn_kv_a_norm: [512], attn_output: [hiddenSize, 512] }
+            : {
+                ...groupedQuery({ ...heads, numKvHeads: 4 }),
+                ssm_conv1d_q: [1, 256, 1, 4],
+                ssm_conv1d_k: [1, 256, 1, 4],
+                ssm_conv1d_v: [1, 256, 1, 4],
+              },
+      ),
+    );
+    expect(layers.map(({ attention }) => attention.kind)).toEqual(["none", "latent"]);
+    // three convolutions over 4 inputs of 256 channels; 4 heads of 64 by 64
+    expect(layers[0]!.recurrentState).toEqual({ convolutionElements: 3 * 3 * 256, stateElements: 4 * 64 * 64 });
+    expect(layers[1]!.recurrentState).toBeUndefined();
+  });
+
+  it("keeps the last inputs of a short convolution (LFM2)", async () => {
+    const layers = await layersOf(
+      header("lfm2", { "attention.head_count_kv": i32s([0, 2]), "shortconv.l_cache": 3 }, 2, (layer) =>
+        layer === 1
+          ? groupedQuery(heads)
+          : { attn_norm: [hiddenSize], "shortconv.conv": [hiddenSize, 3], "shortconv.in_proj": [768, hiddenSize] },
+      ),
+    );
+    expect(layers[0]).toMatchObject({ attention: { kind: "none" }, recurrentState: { convolutionElements: 2 * 256, stateElements: 0 } });
+    expect(layers[1]!.attention.kind).toBe("grouped-query");
+  });
+
+  it("keeps a matrix a head and two shifted tokens (RWKV)", async () => {
+    const keys = { "attention.head_count": 0, "attention.head_count_kv": undefined, "wkv.head_size": 64 };
+    const [layer] = await layersOf(
+      header("rwkv6", keys, 1, () => ({ time_mix_key: [256, 256], time_mix_value: [256, 256], channel_mix_key: [896, 256] })),
+    );
+    // 256 / 64 heads of 64 by 64
+    expect(layer).toMatchObject({
+      attention: { kind: "none" },
+      recurrentState: { convolutionElements: 2 * 256, stateElements: 4 * 64 * 64 },
+    });
+  });
+
+  it("caches keys twice where they are the values too (Gemma 4)", async () => {
+    const { attn_v: _none, ...others } = groupedQuery(heads);
+    const demand = await demandOf(header("gemma4", {}, 1, () => ({ ...others, ...gatedFeedForward(hiddenSize, 1024) })));
+    expect(kvBytes(demand)).toEqual([1024 * 2 * (64 + 64) * 2]);
+  });
+
+  it("has heads of another length where it has a window", async () => {
+    const keys = {
+      "attention.sliding_window": 128,
+      "attention.sliding_window_pattern": [true, false],
+      "attention.key_length": 128,
+      "attention.value_length": 128,
+      "attention.key_length_swa": 64,
+      "attention.value_length_swa": 64,
+    };
+    const demand = await demandOf(
+      header("gemma4", keys, 2, (layer) => ({
+        ...groupedQuery({ ...heads, keyLength: layer === 0 ? 64 : 128 }),
+        ...gatedFeedForward(hiddenSize, 1024),
+      })),
+    );
+    // ⌈(128 + 64) / 32⌉ + 1 = 7 blocks, then the whole context
+    expect(kvBytes(demand)).toEqual([7 * 32 * 2 * (64 + 64) * 2, 1024 * 2 * (128 + 128) * 2]);
+  });
+
+  it.each([
+    ["gpt-oss", { "attention.sliding_window": 128 }, [128, undefined, 128, undefined, 128]],
+    ["cohere2", { "attention.sliding_window": 128 }, [128, 128, 128, undefined, 128]],
+    ["smallthinker", { "attention.sliding_window": 128 }, [undefined, 128, 128, 128, undefined]],
+    ["llama4", {}, [8192, 8192, 8192, undefined, 8192]],
+    ["llama4", { "attention.sliding_window": 0 }, [undefined, undefined, undefined, undefined, undefined]],
+    ["olmo2", {}, [undefined, undefined, undefined, undefined, undefined]],
+    ["gemma3n", { "attention.sliding_window": 128, "attention.sliding_window_pattern": 2 }, [128, undefined, 128, undefined, 128]],
+    [
+      "smallthinker",
+      { "attention.sliding_window": 128, "attention.sliding_window_pattern": 2 },
+      [undefined, 128, undefined, 128, undefined],
+    ],
+  ])("%s with %j sees as far as its architecture says", async (architecture, keys, windows) => {
+    const layers = await layersOf(header(architecture, keys, 5, () => groupedQuery(heads)));
+    expect(layers.map(({ attention }) => (attention as { slidingWindow?: number }).slidingWindow)).toEqual(windows);
+  });
+
+  it("counts the keys by which a sparse layer chooses its tokens (GLM-5)", async () => {
+    const demand = await demandOf(
+      header("glm-dsa", { "attention.kv_lora_rank": 512 }, 1, () => ({
+        attn_q_b: [4 * 192, hiddenSize],
+        attn_kv_a_mqa: [576, hiddenSize],
+        attn_kv_a_norm: [512],
+        attn_output: [hiddenSize, 512],
+        "indexer.attn_k": [128, hiddenSize],
+      })),
+    );
+    expect(kvBytes(demand)).toEqual([1024 * (512 + 64 + 128) * 2]);
+  });
+
+  it("reads the cache of the last earlier layer that sees as far, and keeps none, where it has queries alone", async () => {
+    const keys = { "attention.sliding_window": 128, "attention.sliding_window_pattern": [true, false, true, false] };
+    const layers = await layersOf(
+      header("yoco", keys, 4, (layer) => (layer < 2 ? groupedQuery(heads) : { attn_q: [256, hiddenSize], attn_output: [hiddenSize, 256] })),
+    );
+    expect(layers.slice(2).map(({ attention }) => attention)).toEqual([
+      { kind: "shared", numHeads: 4, sourceLayer: 0 },
+      { kind: "shared", numHeads: 4, sourceLayer: 1 },
+    ]);
+  });
+});
+
+describe("the units of a layer that shares its cache", () => {
+  it("read what they do not keep", async () => {
+    const demand = await demandOf(
+      header("gemma3n", { "attention.shared_kv_layers": 1 }, 2, () => ({ ...groupedQuery(heads), ...gatedFeedForward(hiddenSize, 1024) })),
+    );
+    const bytes = demand.devices["cpu:0"]!.units["blk.1.attention"]!;
+    expect(bytes).toMatchObject({ kvCacheBytes: 0, kvBytesPerToken: 2 * (64 + 64) * 2 });
+    expect(demand.units.find(({ id }) => id === "blk.1.attention")!.kvCache).toEqual({
+      multiplyAddsPerCachedToken: 4 * (64 + 64),
+      stateBytesPerSequence: 0,
+    });
+    expect(demand.estimates.join(" ")).toMatch(/read the KV cache of an earlier one/);
+  });
+});
+
+const mixture = (layer: number): Shapes => ({
+  ...groupedQuery(heads),
+  ...(layer === 0
+    ? gatedFeedForward(hiddenSize, 1024)
+    : {
+        ffn_norm: [hiddenSize],
+        ffn_gate_inp: [8, hiddenSize],
+        exp_probs_b: [8],
+        ffn_gate_exps: [8, 512, hiddenSize],
+        ffn_up_exps: [8, 512, hiddenSize],
+        ffn_down_exps: [8, hiddenSize, 512],
+        ffn_gate_shexp: [512, hiddenSize],
+        ffn_up_shexp: [512, hiddenSize],
+        ffn_down_shexp: [hiddenSize, 512],
+        ffn_gate_inp_shexp: [hiddenSize],
+      }),
+});
+const mixtureHeader = header("glm4moe", { expert_count: 8, expert_used_count: 2, nextn_predict_layers: 1 }, 4, mixture, false);
+
+describe("the units of a mixture with shared experts", () => {
+  it("are those of graphs, shared experts apart, without the layers that predict further tokens", async () => {
+    const { units, estimates, model } = await demandOf(mixtureHeader);
+    expect(units.map(({ id }) => id)).toEqual([
+      "embedding",
+      "blk.0.attention",
+      "blk.0.feed-forward",
+      ...[1, 2].flatMap((layer) => ["attention", "router", "experts", "shared-experts"].map((kind) => `blk.${layer}.${kind}`)),
+      "head",
+    ]);
+    expect(model.numLayers).toBe(3);
+    expect(estimates.join(" ")).toMatch(/predict further tokens, 1 of the file's 4, are not counted/);
+    const unit = (id: string) => units.find((candidate) => candidate.id === id)!;
+    expect(unit("blk.1.experts")).toMatchObject({ rows: { count: 8, blockSize: 1 }, activationFrequency: 0.25, kind: "experts", layer: 1 });
+    expect(unit("blk.1.shared-experts").tensors).toEqual(
+      ["ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp", "ffn_gate_inp_shexp"].map((name) => `blk.1.${name}.weight`),
+    );
+    expect(unit("blk.1.router").tensors).toEqual(["ffn_norm", "ffn_gate_inp", "exp_probs_b"].map((name) => `blk.1.${name}.weight`));
+    // q8_0: 34 bytes for 32 of each expert's 3 · 512 · 256 weights, read as its experts are chosen
+    expect(unit("blk.1.experts").weights).toEqual([{ dtype: "q8_0", alwaysBytes: 0, conditionalBytes: (8 * 3 * 512 * 256 * 34) / 32 }]);
+    expect(unit("blk.1.shared-experts").weights).toContainEqual({
+      dtype: "q8_0",
+      alwaysBytes: (3 * 512 * 256 * 34) / 32,
+      conditionalBytes: 0,
+    });
+    expect(unit("blk.0.feed-forward").rows).toEqual({ count: 1024, blockSize: 32 });
+  });
+
+  it("hold every tensor of the layers that run once", async () => {
+    await using source = await openHeader(mixtureHeader);
+    const { units } = createEstimatedDemandModel(source).demandOf([cpu], {});
+    const named = units.flatMap(({ tensors }) => tensors);
+    const expected = [...source.tensors.keys()].filter((name) => !name.startsWith("blk.3."));
+    expect([...named].sort()).toEqual(expected.sort());
+  });
+});
+
+describe("parts of a unit", () => {
+  const ranges = ({ rows }: OffloadUnit, numBlocks: number, gap: number): readonly IndexRange[] => {
+    const { count, blockSize } = rows!;
+    const first = gap * blockSize;
+    const length = Math.min(numBlocks * blockSize, count - first);
+    return [[first, length]];
+  };
+
+  it.each([
+    ["CPU", cpu.traits],
+    ["reference", referenceTraits],
+  ])("take at most what their blocks say on the %s backend, and together at least what the whole takes", async (_, traits) => {
+    const odd = header("unknown", {}, 1, () => ({ ...groupedQuery(heads), ...gatedFeedForward(hiddenSize, 1000) }));
+    for (const options of [mixtureHeader, odd]) {
+      await using source = await openHeader(options);
+      const devices = [
+        { id: "a:0", traits },
+        { id: "b:0", traits },
+      ];
+      const model = createEstimatedDemandModel(source);
+      const demand = model.demandOf(devices, { contextLength: 64 });
+      for (const unit of demand.units.filter(({ rows }) => rows !== undefined)) {
+        const { part, weightBytes } = demand.devices["a:0"]!.units[unit.id]!;
+        const numBlocks = unit.rows!.count / unit.rows!.blockSize;
+        for (const blocks of [1, 2, 3, Math.floor(numBlocks / 2), numBlocks - 1]) {
+          const first = ranges(unit, blocks, 0);
+          const second = ranges(unit, numBlocks - blocks, blocks);
+          const placement: Placement = new Map(
+            demand.units.map(({ id }) => [
+              id,
+              id === unit.id
+                ? [
+                    { device: "a:0", rows: first },
+                    { device: "b:0", rows: second },
+                  ]
+                : [{ device: "a:0" }],
+            ]),
+          );
+          const placed = model.bytesOf(devices, { contextLength: 64 }, placement).filter(({ label }) => label === unit.id);
+          const [a, b] = ["a:0", "b:0"].map((device) => placed.find((entry) => entry.device === device)!.byteLength);
+          expect(a, `${unit.id} ${blocks}`).toBeLessThanOrEqual(part!.fixedBytes + blocks * part!.bytesPerBlock);
+          expect(b, `${unit.id} ${blocks}`).toBeLessThanOrEqual(part!.fixedBytes + (numBlocks - blocks) * part!.bytesPerBlock);
+          expect(a! + b!, `${unit.id} ${blocks}`).toBeGreaterThanOrEqual(weightBytes);
+        }
+      }
+    }
+  });
+
+  it("and everything else of a placement take no more than the demand says", async () => {
+    await using source = await openHeader(mixtureHeader);
+    const devices = [cpu, { id: "cpu:1", traits: { ...cpu.traits, readsHostMemory: false }, contextBytes: 1000 }];
+    const model = createEstimatedDemandModel(source);
+    const settings = { contextLength: 512, maxSequences: 2 };
+    const demand = model.demandOf(devices, settings);
+    const placement: Placement = new Map(
+      demand.units.map(({ id, layer, rows }) => [
+        id,
+        rows === undefined
+          ? [{ device: layer === 1 ? "cpu:1" : "cpu:0" }]
+          : [
+              { device: "cpu:0", rows: [[0, rows.blockSize]] },
+              { device: "cpu:1", rows: [[rows.blockSize, rows.count - rows.blockSize]] },
+            ],
+      ]),
+    );
+    const placed = model.bytesOf(devices, settings, placement);
+    for (const { id } of devices) {
+      const of = (memoryClass: string) =>
+        placed.filter((entry) => entry.device === id && entry.class === memoryClass).reduce((sum, { byteLength }) => sum + byteLength, 0);
+      const { overheadBytes } = demand.devices[id]!;
+      for (const memoryClass of ["activations", "graphs", "staging", "transfer", "context"] as const)
+        expect(of(memoryClass), `${id} ${memoryClass}`).toBeLessThanOrEqual(overheadBytes[memoryClass] ?? 0);
+    }
+    expect(placed.filter(({ class: memoryClass }) => memoryClass === "context")).toEqual([
+      { device: "cpu:1", class: "context", label: "runtime context", byteLength: 1000 },
+    ]);
+  });
+});
+
+describe("a tied head", () => {
+  it("takes the embedding's table once where both lie on one device", async () => {
+    await using source = await openHeader(
+      header("unknown", {}, 1, () => ({ ...groupedQuery(heads), ...gatedFeedForward(hiddenSize, 1024) })),
+    );
+    const model = createEstimatedDemandModel(source);
+    const devices = [cpu, { id: "cpu:1", traits: cpu.traits }];
+    const { units, devices: demands } = model.demandOf(devices, {});
+    // 512 rows of 256 in q8_0, and the norm
+    const table = (512 * 256 * 34) / 32;
+    expect(demands["cpu:0"]!.units.head).toMatchObject({ weightBytes: table + 1024, shared: { unit: "embedding", byteLength: table } });
+    const headBytes = (headDevice: string) =>
+      model
+        .bytesOf(devices, {}, new Map(units.map(({ id }) => [id, [{ device: id === "head" ? headDevice : "cpu:0" }]])))
+        .find(({ label }) => label === "head")!.byteLength;
+    expect(headBytes("cpu:0")).toBe(1024);
+    expect(headBytes("cpu:1")).toBe(table + 1024);
+  });
+});
