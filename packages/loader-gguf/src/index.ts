@@ -1,4 +1,4 @@
-export type { GgufContent, GgufTensor } from "./encoder.js";
+export { type EncodedGguf, type EncodedTensor, encodeGguf, type GgufContent, type GgufTensor } from "./encoder.js";
 export { GgufFormatError, RangeUnsupportedError, SecureContextRequiredError, ShortReadError } from "./errors.js";
 export { type GgufPlainArray, type GgufPlainValue, type GgufTypedValue, type GgufValue, typedMetadata } from "./gguf-value.js";
 export type { GgufMagic } from "./header.js";

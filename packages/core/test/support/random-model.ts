@@ -3,7 +3,7 @@
  * and they are whole GGUF files, vocabulary included, that any engine can open. They know no text.
  */
 import { buildGguf, type GgufValue, openGguf } from "@thermocline/loader-gguf";
-import { dtypes, type ModelSource } from "@thermocline/spec";
+import { byteLengthOf, type DType, dtypes, type ModelSource } from "@thermocline/spec";
 import { f32, type RandomArchitecture, type RandomModelShape, randomArchitectures, smallShape, u32 } from "./random-architectures.js";
 
 export type RandomModelName = keyof typeof randomArchitectures;
@@ -22,8 +22,9 @@ export interface RandomModelOptions {
   /** Replaces or adds keys under `<architecture>.`; undefined takes one away. */
   readonly keys?: Readonly<Record<string, GgufValue | undefined>>;
   /** Of the matrices. "mixed", the default: q8_0 where rows are whole blocks, but for every other layer's down. Of a mixture's layers only
-   *  the last one's experts, so that no router sees values that kernels have rounded to 8 bits. */
-  readonly dtype?: "mixed" | "f32";
+   *  the last one's experts, so that no router sees values that kernels have rounded to 8 bits. Any other type makes every matrix whose rows
+   *  are whole blocks of it one of zeros. */
+  readonly dtype?: "mixed" | DType;
   /** Default true. Without one every token id is a token like any other. */
   readonly hasVocabulary?: boolean;
   /** Changes a tensor's bytes before they are written. */
@@ -36,11 +37,13 @@ export const shapeOf = (name: RandomModelName, options: RandomModelOptions = {})
   ...options.shape,
 });
 
-/** The file's bytes. */
-export function buildRandomModel(name: RandomModelName, options: RandomModelOptions = {}): Uint8Array<ArrayBuffer> {
+/** The file without its tensors' data. */
+export function randomModelContent(
+  name: RandomModelName,
+  options: RandomModelOptions = {},
+): { readonly metadata: readonly [string, GgufValue][]; readonly tensors: readonly RandomTensor[] } {
   const row: RandomArchitecture = randomArchitectures[name];
   const shape = shapeOf(name, options);
-  const random = createRandom(options.seed ?? 1);
   const metadata: [string, GgufValue][] = [
     ["general.architecture", row.architecture],
     // Engines know vocabularies of some models by this name.
@@ -49,9 +52,20 @@ export function buildRandomModel(name: RandomModelName, options: RandomModelOpti
   for (const [key, value] of Object.entries({ ...keysOf(row, shape), ...row.keys, ...options.keys })) {
     if (value !== undefined) metadata.push([`${row.architecture}.${key}`, value]);
   }
-  return buildGguf({
+  return {
     metadata: options.hasVocabulary === false ? metadata : [...metadata, ...vocabularyOf(shape.vocabSize)],
-    tensors: tensorsOf(row, shape, options.dtype ?? "mixed").map((tensor) => {
+    tensors: tensorsOf(row, shape, options.dtype ?? "mixed"),
+  };
+}
+
+/** The file's bytes. */
+export function buildRandomModel(name: RandomModelName, options: RandomModelOptions = {}): Uint8Array<ArrayBuffer> {
+  const row: RandomArchitecture = randomArchitectures[name];
+  const random = createRandom(options.seed ?? 1);
+  const { metadata, tensors } = randomModelContent(name, options);
+  return buildGguf({
+    metadata,
+    tensors: tensors.map((tensor) => {
       const data = dataOf(row, tensor, random);
       options.change?.(tensor, data);
       return { ...tensor, data };
@@ -92,16 +106,16 @@ function keysOf(row: RandomArchitecture, shape: RandomModelShape): Record<string
   return keys;
 }
 
-interface RandomTensor {
+export interface RandomTensor {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly dtype: "f32" | "q8_0";
-  /** Elements are uniform within `width` of the centre, which is 0 for q8_0. */
+  readonly dtype: DType;
+  /** Elements are uniform within `width` of the centre, which is 0 for q8_0. Those of other types are all 0. */
   readonly center: number;
   readonly width: number;
 }
 
-function tensorsOf(row: RandomArchitecture, shape: RandomModelShape, dtype: "mixed" | "f32"): readonly RandomTensor[] {
+function tensorsOf(row: RandomArchitecture, shape: RandomModelShape, dtype: "mixed" | DType): readonly RandomTensor[] {
   const { hiddenSize, vocabSize, headDim, numHeads, numKvHeads, feedForwardLength, experts, ropeDims = headDim } = shape;
   const tensors: RandomTensor[] = [];
   const vector = (name: string, size: number, center: number, width: number) =>
@@ -110,9 +124,10 @@ function tensorsOf(row: RandomArchitecture, shape: RandomModelShape, dtype: "mix
   /** Sums over the columns have about `gain` times the root mean square of the input's elements. */
   const matrix = (name: string, sizes: readonly number[], gain = 1, isPlain = false) => {
     const columns = sizes.at(-1)!;
-    const isQuantized = dtype === "mixed" && !isPlain && columns % dtypes.q8_0.blockSize === 0;
+    const wanted = dtype === "mixed" ? "q8_0" : dtype;
+    const takesWanted = (dtype !== "mixed" || !isPlain) && columns % dtypes[wanted].blockSize === 0;
     const width = gain * Math.sqrt(3 / columns);
-    tensors.push({ name: `${name}.weight`, shape: sizes, dtype: isQuantized ? "q8_0" : "f32", center: 0, width });
+    tensors.push({ name: `${name}.weight`, shape: sizes, dtype: takesWanted ? wanted : "f32", center: 0, width });
   };
 
   matrix("token_embd", [vocabSize, hiddenSize], logitGain);
@@ -156,6 +171,7 @@ function tensorsOf(row: RandomArchitecture, shape: RandomModelShape, dtype: "mix
 function dataOf(row: RandomArchitecture, { name, shape, dtype, center, width }: RandomTensor, random: () => number): Uint8Array {
   const numElements = shape.reduce((product, size) => product * size, 1);
   if (dtype === "q8_0") return randomBlocks(numElements, width, random);
+  if (dtype !== "f32") return new Uint8Array(byteLengthOf(dtype, numElements));
   const growth = row.ropeFactors?.find((factors) => factors.name === name)?.growth;
   const value = (index: number) =>
     growth === undefined ? center + width * (2 * random() - 1) : growth ** (index / Math.max(1, numElements - 1));
