@@ -50,6 +50,8 @@ export interface PlanSolver {
   readonly status: "optimal" | "feasible";
   readonly boundSeconds: number;
   readonly gap: number;
+  /** What kept the solver from doing all that was asked; absent: nothing did. */
+  readonly note?: string;
 }
 
 /** Printed, saved, compared, edited by hand and loaded back. Only version, model, devices and units are needed to carry it out. */

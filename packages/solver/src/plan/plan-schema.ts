@@ -125,6 +125,7 @@ const solver = record<PlanSolver>("What made the plan.", ["name", "version", "st
   status: oneOf("optimal: within the gap that was asked for.", ["optimal", "feasible"]),
   boundSeconds: quantity("No placement takes fewer seconds for the workload."),
   gap: fraction("Share of the workload's seconds by which they exceed the bound."),
+  note: text("What kept the solver from doing all that was asked."),
 });
 
 const predicted = record<PredictedTimes>("Speeds that the solver expects.", ["prefillSeconds", "secondsPerToken"], {

@@ -63,8 +63,8 @@ function planOf(context: PlanContext, { rivals, ranked, priced, boundSeconds, li
   return assemblePlan(context, { placed, limitBytes, solver: solverOf(context, placed, boundSeconds), comparison, reasonOf });
 }
 
-function solverOf({ request }: PlanContext, { name, predicted }: PlacedModel, boundSeconds: number): Omit<PlanSolver, "version"> {
+function solverOf({ request }: PlanContext, { name, predicted, note }: PlacedModel, boundSeconds: number): Omit<PlanSolver, "version"> {
   const { workloadSeconds } = predicted;
   const gap = workloadSeconds > 0 ? (workloadSeconds - boundSeconds) / workloadSeconds : 0;
-  return { name, status: gap <= (request.gap ?? 1e-3) ? "optimal" : "feasible", boundSeconds, gap };
+  return { name, status: gap <= (request.gap ?? 1e-3) ? "optimal" : "feasible", boundSeconds, gap, ...(note !== undefined && { note }) };
 }

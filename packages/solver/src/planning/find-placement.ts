@@ -7,7 +7,7 @@ import { type PlacedModel, placeModel } from "./place-model.js";
 import { type PlanContext, preparePlan } from "./plan-context.js";
 import type { PlanRequest } from "./plan-request.js";
 import { type DeviceBytes, overheadBounds } from "./planning-problem.js";
-import { placeQuickly, placerOf } from "./solve-placement.js";
+import { placersOf } from "./solve-placement.js";
 
 export type FoundPlacement =
   | {
@@ -26,8 +26,7 @@ export type FoundPlacement =
 
 export async function findPlacement(context: PlanContext): Promise<FoundPlacement> {
   const isFree = (context.request.strategy ?? "plan") === "plan";
-  let found = await placeModel(context, placerOf(context.request));
-  if (found.status === "infeasible" && isFree && context.request.solver !== "greedy") found = await placeModel(context, placeQuickly);
+  const found = await placeModel(context, placersOf(context.request));
   if (found.status === "infeasible" && !isFree) return found;
   const limitBytes = found.status === "placed" ? found.limitBytes : ownLimits(context);
   const { rivals, priced } = placeRivals(context, limitBytes, found.status === "placed" ? found.overheadBytes : overheadBounds(context));
@@ -49,6 +48,9 @@ function ownLimits({ limits: { devices, shared } }: PlanContext): DeviceBytes {
   );
 }
 
+/** To find out that budgets are too tight. */
+const quickLimitMs = 1000;
+
 /**
  * Whether `createPlan` finds a plan, without its comparison and account. What it refuses, a workload beyond the context or a pin that
  * cannot be kept, does not fit.
@@ -65,7 +67,8 @@ export async function fits(request: PlanRequest): Promise<boolean> {
   const isFree = (request.strategy ?? "plan") === "plan";
   // Strategies are quicker than a solver, and mostly one of them fits where anything does.
   if (isFree && placeRivals(context, ownLimits(context), overheadBounds(context)).rivals.length > 0) return true;
-  const found = await placeModel(context, isFree ? placeQuickly : placerOf(request));
+  const { quick } = placersOf({ ...request, timeLimitMs: Math.min(request.timeLimitMs ?? quickLimitMs, quickLimitMs) });
+  const found = await placeModel(context, { quick, thorough: () => undefined });
   return found.status === "placed";
 }
 

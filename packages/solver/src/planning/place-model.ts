@@ -4,10 +4,11 @@ import { predictTimes } from "../pricing/predict-times.js";
 import { type ExactBytes, exactBytesOf, unitBytesByDevice } from "./placed-bytes.js";
 import type { PlanContext } from "./plan-context.js";
 import { type DeviceBytes, overheadBounds, problemOf } from "./planning-problem.js";
-import type { Placer } from "./solve-placement.js";
+import type { Placer, Placers } from "./solve-placement.js";
 
 /** Rounds of solving and counting. Overheads settle in two or three. */
 const maxRounds = 5;
+const maxThoroughRounds = 2;
 /** A device's bytes that are worth another round: this share of its limit. */
 const worthwhileShare = 1 / 512;
 
@@ -21,17 +22,57 @@ export interface PlacedModel {
   /** What it was found for: budgets of units by the overheads of this very placement, or larger ones. */
   readonly problem: OffloadProblem;
   readonly boundSeconds: number;
+  /** What kept the solver from doing all that was asked. */
+  readonly note?: string;
 }
 
-export type PlaceOutcome =
-  | { readonly status: "placed"; readonly placed: PlacedModel; readonly limitBytes: DeviceBytes; readonly overheadBytes: DeviceBytes }
-  | { readonly status: "infeasible"; readonly missingBytes: Readonly<Record<DeviceId, number>> };
+export interface Placed {
+  readonly status: "placed";
+  readonly placed: PlacedModel;
+  readonly limitBytes: DeviceBytes;
+  /** Beside the units, as counted for this placement or another on the way to it. */
+  readonly overheadBytes: DeviceBytes;
+}
+
+export type PlaceOutcome = Placed | { readonly status: "infeasible"; readonly missingBytes: Readonly<Record<DeviceId, number>> };
 
 /**
  * Solves for units beside the most that a device can need for everything else, counts what the answer really takes, and solves again with
  * that: with less room where it was too much, with more where it was less. The fastest placement that fits is kept.
  */
-export async function placeModel(context: PlanContext, placer: Placer): Promise<PlaceOutcome> {
+export async function placeModel(context: PlanContext, { quick, thorough }: Placers): Promise<PlaceOutcome> {
+  const outcome = await placeWithinHost(context, quick);
+  return outcome.status === "placed" ? refine(context, outcome, thorough) : outcome;
+}
+
+/** The faster of a placement and what a thorough solver finds beside the same overheads. Its bound is the tighter one. */
+async function refine(context: PlanContext, outcome: Placed, thorough: Placers["thorough"]): Promise<Placed> {
+  const { placed, limitBytes } = outcome;
+  let { overheadBytes } = outcome;
+  let best = placed;
+  for (let round = 1; round <= maxThoroughRounds; round++) {
+    const problem = problemOf(context, limitBytes, overheadBytes);
+    const { workloadSeconds } = best.predicted;
+    const asked = thorough(problem, workloadSeconds > 0 ? (workloadSeconds - best.boundSeconds) / workloadSeconds : 0);
+    if (asked === undefined) break;
+    context.request.onProgress?.({ phase: "solve", detail: `exactly, round ${round}` });
+    const solution = await asked;
+    if (solution.status === "infeasible") break;
+    // A bound for this much room is one for less room too.
+    if (round === 1) best = { ...best, boundSeconds: Math.max(best.boundSeconds, Math.min(solution.boundSeconds, workloadSeconds)) };
+    if (solution.note !== undefined) best = { ...best, note: solution.note };
+    if (solution.predicted.workloadSeconds >= workloadSeconds) break;
+    const { placement, predicted, name } = solution;
+    const exact = exactBytesOf(context, placement);
+    if (isWithinLimits(context, exact, limitBytes)) return { ...outcome, placed: { ...best, name, placement, predicted, exact, problem } };
+    const measured = measuredOverhead(context, placement, exact, overheadBytes);
+    overheadBytes = new Map([...overheadBytes].map(([id, bytes]) => [id, Math.max(bytes, measured.get(id)!)]));
+  }
+  return { ...outcome, placed: best };
+}
+
+/** Within each device's own limit, and within the memory that host devices share. */
+async function placeWithinHost(context: PlanContext, placer: Placer): Promise<PlaceOutcome> {
   const { devices, shared } = context.limits;
   const limitBytes = new Map(devices.map(({ device, limitBytes: bytes }) => [device.id, bytes]));
   if (shared !== undefined) for (const id of shared.devices) limitBytes.set(id, Math.min(limitBytes.get(id)!, shared.limitBytes));
@@ -43,7 +84,7 @@ export async function placeModel(context: PlanContext, placer: Placer): Promise<
   // What each would have liked to take, cut to what there is; else all of it for one of them.
   const proportional = sharedBytes.map((bytes) => Math.floor((shared.limitBytes * bytes) / totalBytes));
   const alone = shared.devices.map((_, index) => shared.devices.map((_id, other) => (other === index ? shared.limitBytes : 0)));
-  let best: Extract<PlaceOutcome, { status: "placed" }> | undefined;
+  let best: Placed | undefined;
   for (const bytes of [proportional, ...alone]) {
     const partition = new Map(limitBytes);
     for (const [index, id] of shared.devices.entries()) partition.set(id, Math.min(limitBytes.get(id)!, bytes[index]!));
@@ -58,7 +99,7 @@ async function placeWithin(context: PlanContext, limitBytes: DeviceBytes, placer
   const { signal, onProgress } = context.request;
   let overheadBytes = overheadBounds(context);
   const floor = new Map<DeviceId, number>();
-  let best: Extract<PlaceOutcome, { status: "placed" }> | undefined;
+  let best: Placed | undefined;
   let missingBytes: Readonly<Record<DeviceId, number>> = {};
   let hasRelaxed = false;
   for (let round = 1; round <= maxRounds; round++) {
@@ -79,7 +120,7 @@ async function placeWithin(context: PlanContext, limitBytes: DeviceBytes, placer
       continue;
     }
     onProgress?.({ phase: "verify", detail: `round ${round}` });
-    const { placement, predicted, boundSeconds, name } = solution;
+    const { placement, predicted, boundSeconds, name, note } = solution;
     const exact = exactBytesOf(context, placement);
     const measured = measuredOverhead(context, placement, exact, overheadBytes);
     const over = [...exact.totals].filter(([id, bytes]) => bytes > limitBytes.get(id)!);
@@ -88,7 +129,8 @@ async function placeWithin(context: PlanContext, limitBytes: DeviceBytes, placer
       if (best === undefined) missingBytes = Object.fromEntries(over.map(([id, bytes]) => [id, bytes - limitBytes.get(id)!]));
     } else if (best === undefined || predicted.workloadSeconds < best.placed.predicted.workloadSeconds) {
       const bound = Math.min(boundSeconds, best?.placed.boundSeconds ?? Number.POSITIVE_INFINITY);
-      best = { status: "placed", placed: { name, placement, predicted, exact, problem, boundSeconds: bound }, limitBytes, overheadBytes };
+      const placed = { name, placement, predicted, exact, problem, boundSeconds: bound, ...(note !== undefined && { note }) };
+      best = { status: "placed", placed, limitBytes, overheadBytes };
     }
     const next = new Map([...measured].map(([id, bytes]) => [id, Math.max(bytes, floor.get(id) ?? 0)]));
     const isSettled = over.length === 0 && !isWorthAnotherRound(placement, limitBytes, overheadBytes, next);
@@ -131,9 +173,11 @@ export function placedIfFits(
   limitBytes: DeviceBytes,
 ): PlacedModel | undefined {
   const exact = exactBytesOf(context, placement);
-  if ([...exact.totals].some(([id, bytes]) => bytes > limitBytes.get(id)!)) return undefined;
-  const { shared } = context.limits;
-  const sharedBytes = shared?.devices.reduce((sum, id) => sum + (exact.totals.get(id) ?? 0), 0) ?? 0;
-  if (shared !== undefined && sharedBytes > shared.limitBytes) return undefined;
+  if (!isWithinLimits(context, exact, limitBytes)) return undefined;
   return { name, placement, predicted: predictTimes(problem, placement), exact, problem, boundSeconds: 0 };
+}
+
+function isWithinLimits({ limits: { shared } }: PlanContext, { totals }: ExactBytes, limitBytes: DeviceBytes): boolean {
+  const sharedBytes = shared?.devices.reduce((sum, id) => sum + (totals.get(id) ?? 0), 0) ?? 0;
+  return [...totals].every(([id, bytes]) => bytes <= limitBytes.get(id)!) && (shared === undefined || sharedBytes <= shared.limitBytes);
 }

@@ -48,7 +48,7 @@ export interface PlanRequest {
   readonly cpuExperts?: boolean;
   /** auto (default): exact where the problem is small or greedy's gap is wide, greedy else. */
   readonly solver?: "auto" | "greedy" | "exact";
-  /** Of the exact solver. Default 2000 where it was not asked for by name, 10,000 where it was. */
+  /** Of the exact solver. Default 1000 where it was not asked for by name, 10,000 where it was. */
   readonly timeLimitMs?: number;
   /** Relative, at which the exact solver may stop. Default 0.001. */
   readonly gap?: number;

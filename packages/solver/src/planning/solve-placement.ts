@@ -1,5 +1,7 @@
 /** What answers a problem: one of the solvers, or a strategy. */
-import type { OffloadProblem, OffloadSolution, Placement } from "@thermocline/spec";
+import type { OffloadProblem, OffloadSolution, Placement, SolverOptions } from "@thermocline/spec";
+import { solveExact } from "../exact/solve-exact.js";
+import { defaultGap } from "../greedy/solution.js";
 import { solveGreedy } from "../greedy/solve-greedy.js";
 import { predictTimes } from "../pricing/predict-times.js";
 import { type PricedProblem, priceProblem } from "../pricing/priced-problem.js";
@@ -26,33 +28,37 @@ export const rivals: Readonly<Record<RivalName, (priced: PricedProblem) => Place
 /** Gap of greedy's answer from which the exact solver is asked although the problem is large. */
 const wideGap = 0.01;
 /** Places to be decided, below which the exact solver is quick. */
-const smallProblem = 2000;
+const smallProblem = 400;
 
-export function placerOf(request: PlanRequest): Placer {
-  const { strategy = "plan" } = request;
-  return strategy === "plan" ? (problem) => solve(problem, request) : (problem) => placeByStrategy(problem, strategy, request);
+/** How a request is answered: quickly in every round of counting bytes, and once more thoroughly at the end. */
+export interface Placers {
+  readonly quick: Placer;
+  /** Undefined where it is not worth the time. @param gap Of the quick answer; 1 where there is none. */
+  readonly thorough: (problem: OffloadProblem, gap: number) => Promise<NamedSolution> | undefined;
 }
 
-/** The quick solver alone: to learn whether something fits. */
-export const placeQuickly: Placer = async (problem) => ({ ...(await solveGreedy(problem)), name: "greedy" });
-
-async function solve(problem: OffloadProblem, request: PlanRequest): Promise<NamedSolution> {
-  const { solver = "auto", gap = 1e-3, signal } = request;
-  const options = { gap, ...(signal && { signal }) };
-  const exactly = async (timeLimitMs: number): Promise<NamedSolution> => ({
-    ...(await solveGreedy(problem, { ...options, timeLimitMs })),
-    name: "greedy",
-  });
-  if (solver === "exact") return exactly(request.timeLimitMs ?? 10_000);
-  const greedy: NamedSolution = { ...(await solveGreedy(problem, options)), name: "greedy" };
-  if (solver === "greedy" || greedy.status === "infeasible" || greedy.gap <= gap) return greedy;
-  if (greedy.gap < wideGap && numChoices(problem) > smallProblem) return greedy;
-  const exact = await exactly(request.timeLimitMs ?? 2000);
-  if (exact.status === "infeasible" || exact.predicted.workloadSeconds >= greedy.predicted.workloadSeconds) {
-    const boundSeconds = exact.status === "infeasible" ? greedy.boundSeconds : Math.max(greedy.boundSeconds, exact.boundSeconds);
-    return withBound(greedy, boundSeconds, gap);
+export function placersOf(request: PlanRequest): Placers {
+  const { strategy = "plan", solver = "auto", signal } = request;
+  const { gap = defaultGap, timeLimitMs } = request;
+  const options = { gap, ...(timeLimitMs !== undefined && { timeLimitMs }), ...(signal && { signal }) };
+  if (strategy !== "plan") return { quick: (problem) => placeByStrategy(problem, strategy, options), thorough: () => undefined };
+  const quick: Placer = async (problem) => ({ ...(await solveGreedy(problem, options)), name: "greedy" });
+  const exactly = async (problem: OffloadProblem, timeLimitMs: number): Promise<NamedSolution> => {
+    return { ...(await solveExact(problem, { ...options, timeLimitMs })), name: "exact" };
+  };
+  switch (solver) {
+    case "greedy":
+      return { quick, thorough: () => undefined };
+    case "exact":
+      return { quick, thorough: (problem) => exactly(problem, request.timeLimitMs ?? 10_000) };
+    case "auto": {
+      const isWorthIt = (problem: OffloadProblem, gap: number) =>
+        gap > options.gap && (gap >= wideGap || numChoices(problem) <= smallProblem);
+      const thorough: Placers["thorough"] = (problem, gap) =>
+        isWorthIt(problem, gap) ? exactly(problem, request.timeLimitMs ?? 1000) : undefined;
+      return { quick, thorough };
+    }
   }
-  return exact;
 }
 
 function withBound(solution: NamedSolution, boundSeconds: number, gap: number): NamedSolution {
@@ -70,13 +76,17 @@ function numChoices({ units, devices, neuronsPerGroup = 64 }: OffloadProblem): n
   return groups * devices.length;
 }
 
-async function placeByStrategy(problem: OffloadProblem, strategy: RivalName, request: PlanRequest): Promise<NamedSolution> {
+async function placeByStrategy(
+  problem: OffloadProblem,
+  strategy: RivalName,
+  options: SolverOptions & { readonly gap: number },
+): Promise<NamedSolution> {
   const placement = rivals[strategy](priceProblem(problem));
   if (placement === undefined) return { status: "infeasible", missingBytes: missingBytesOf(problem, rivals[strategy]), name: strategy };
   const predicted = predictTimes(problem, placement);
-  const bound = await solveGreedy(problem);
+  const bound = await solveGreedy(problem, options);
   const boundSeconds = bound.status === "infeasible" ? 0 : bound.boundSeconds;
-  return withBound({ status: "feasible", placement, predicted, boundSeconds, gap: 1, name: strategy }, boundSeconds, request.gap ?? 1e-3);
+  return withBound({ status: "feasible", placement, predicted, boundSeconds, gap: 1, name: strategy }, boundSeconds, options.gap);
 }
 
 /** Of the device with the largest budget, a GPU where there is one: the fewest bytes with which the strategy succeeds. */

@@ -71,7 +71,7 @@ describe("a plan", () => {
     ];
     for (const { table, gpuMiB } of cells) {
       for (const workload of gpuMiB === 40 ? workloads : [{}]) {
-        const request = requestOf(gpuMiB, table, { workload, solver: "greedy" });
+        const request = requestOf(gpuMiB, table, { workload });
         const [first, ...others] = await createRankedPlans(request);
         const plan = await createPlan(request);
         expect(plan.predicted!.workloadSeconds).toBe(first!.predicted!.workloadSeconds);
@@ -137,7 +137,7 @@ describe("a plan", () => {
 
   it("keeps to reserves, on a GPU 512 MiB or a sixteenth and on the host a GiB or a tenth where none is given", async () => {
     const machine = machineOf(device("cpu:0", 16 * GiB, 40), device("cuda:0", 1 * GiB, 400));
-    const request = { demandModel: tableModel({ numLayers: 60 }), machine, traits };
+    const request: PlanRequest = { demandModel: tableModel({ numLayers: 60 }), machine, traits, solver: "greedy" };
     const plan = await createPlan(request);
     expect(plan.devices["cuda:0"]).toMatchObject({ budgetBytes: GiB, reserveBytes: 64 * MiB });
     expect(plan.devices["cpu:0"]).toMatchObject({ budgetBytes: 16 * GiB, reserveBytes: Math.ceil(1.6 * GiB) });
@@ -159,7 +159,7 @@ describe("a plan", () => {
     // 2 GiB, of which one stays free; the model takes about 1.2 GiB in all, some of it on the GPU.
     const machine = machineOf(device("cpu:0", 2 * GiB, 40), device("cpu:1", 2 * GiB, 39), device("cuda:0", 512 * MiB, 400));
     const demandModel = tableModel({ numLayers: 70 });
-    const plan = await createPlan({ demandModel, machine, traits });
+    const plan = await createPlan({ demandModel, machine, traits, solver: "greedy" });
     const onHost = ["cpu:0", "cpu:1"].flatMap((id) => Object.values(plan.bytes![id] ?? {})).reduce((sum, bytes) => sum + bytes, 0);
     expect(onHost).toBeGreaterThan(0.5 * GiB);
     expect(onHost).toBeLessThanOrEqual(GiB);
@@ -177,6 +177,17 @@ describe("a plan", () => {
   it("is the same plan when it is asked for again", async () => {
     const [one, other] = [await createPlan(requestOf(60, hot)), await createPlan(requestOf(60, hot))];
     expect(other).toEqual(one);
+  });
+
+  it("is solved exactly where that is asked for, and then never takes longer", async () => {
+    const small = { numLayers: 2, numNeurons: 1024 };
+    const greedy = await createPlan(requestOf(13, small));
+    const exact = await createPlan(requestOf(13, small, { solver: "exact" }));
+    expect(exact.predicted!.workloadSeconds).toBeLessThanOrEqual(greedy.predicted!.workloadSeconds!);
+    expect(exact.solver!.gap).toBeLessThanOrEqual(1e-3);
+    expect(exact.solver!.note).toBeUndefined();
+    const auto = await createPlan(requestOf(13, small, { solver: "auto" }));
+    expect(auto.predicted!.workloadSeconds).toBeLessThanOrEqual(greedy.predicted!.workloadSeconds!);
   });
 
   it("is abandoned when its signal aborts", async () => {
