@@ -7,6 +7,7 @@ import {
   InsufficientMemoryError,
   InvalidRequestError,
   type MemoryClass,
+  type PlacedBytes,
   type Placement,
 } from "@thermocline/spec";
 import { kvBlockSize } from "../engine-options.js";
@@ -44,16 +45,30 @@ export function kvCacheTokensOf(
   const least = Math.ceil(resolved.contextLength / kvBlockSize);
   if (budget.kind === "tokens") return tokensOf(budget.numTokens, least * kvBlockSize);
   const placement: Placement = options.placement ?? new Map(units.map(({ id }) => [id, [{ device: devices[0]!.id }]]));
-  const accountOf = (blocks: number, contextLength: number) =>
-    sumByDevice(model.bytesOf(devices, { ...others, contextLength, kvCacheTokens: blocks * kvBlockSize }, placement));
+  const kvBytesByDevice = (blocks: number, contextLength: number): ReadonlyMap<DeviceId, number> => {
+    const demand = model.demandOf(devices, { ...others, contextLength, kvCacheTokens: blocks * kvBlockSize });
+    const bytes = new Map<DeviceId, number>();
+    for (const { id, kvCache } of demand.units) {
+      if (kvCache === undefined) continue;
+      for (const { device } of placement.get(id) ?? []) {
+        bytes.set(device, (bytes.get(device) ?? 0) + (demand.devices[device]?.units[id]?.kvCacheBytes ?? 0));
+      }
+    }
+    return bytes;
+  };
 
-  const account = accountOf(least, resolved.contextLength);
-  const limits = limitsOf(budget, account, options.memory);
-  const kvBytesOf = (blocks: number, contextLength = resolved.contextLength) =>
-    limits.map(({ holders }) => {
-      const known = accountOf(blocks, contextLength);
-      return holders.reduce((sum, device) => sum + (known.get(device)?.["kv-cache"] ?? 0), 0);
-    });
+  const holders = [...kvBytesByDevice(least, resolved.contextLength)].filter(([, bytes]) => bytes > 0).map(([device]) => device);
+  const limits: readonly KvLimit[] =
+    budget.kind === "bytes"
+      ? [{ holders, byteLength: budget.byteLength }]
+      : cardsOf(model.bytesOf(devices, others, placement), holders, budget, options.memory).map(([device, card]) => ({
+          holders: [device],
+          byteLength: kvCacheBytesOf(budget, card),
+        }));
+  const kvBytesOf = (blocks: number, contextLength = resolved.contextLength) => {
+    const bytes = kvBytesByDevice(blocks, contextLength);
+    return limits.map((limit) => limit.holders.reduce((sum, device) => sum + (bytes.get(device) ?? 0), 0));
+  };
   const bounds = limits.map(({ byteLength }) => byteLength);
 
   const needed = kvBytesOf(least);
@@ -89,22 +104,20 @@ function tokensOf(numTokens: number, leastTokens: number): number {
   );
 }
 
-type Account = ReadonlyMap<DeviceId, Readonly<Partial<Record<MemoryClass, number>>>>;
-
 /** Bytes that these devices' KV caches, taken together, may have. */
 interface KvLimit {
   readonly holders: readonly DeviceId[];
   readonly byteLength: number;
 }
 
-function limitsOf(
-  budget: Exclude<KvBudget, { readonly kind: "tokens" }>,
-  account: Account,
+/** What each of the devices holds beside its KV cache, in the terms of the formulas. */
+function cardsOf(
+  placed: readonly PlacedBytes[],
+  holders: readonly DeviceId[],
+  budget: Exclude<KvBudget, { readonly kind: "tokens" | "bytes" }>,
   memory: KvTokensOptions["memory"],
-): readonly KvLimit[] {
-  const holders = [...account].filter(([, classes]) => (classes["kv-cache"] ?? 0) > 0).map(([device]) => device);
-  if (budget.kind === "bytes") return [{ holders, byteLength: budget.byteLength }];
-  return holders.map((device): KvLimit => {
+): readonly (readonly [DeviceId, KvCard])[] {
+  return holders.map((device) => {
     const known = memory?.[device];
     if (known === undefined)
       throw new InvalidRequestError(
@@ -113,34 +126,19 @@ function limitsOf(
         `${budget.kind}:${budget.fraction} is a share of ${device}, whose memory is not known`,
         'name the device\'s memory, or give bytes ("4GiB")',
       );
-    const {
-      weights = 0,
-      "mapped-file": mapped = 0,
-      activations = 0,
-      staging = 0,
-      transfer = 0,
-      context = 0,
-      graphs = 0,
-    } = account.get(device)!;
-    const card: KvCard = {
-      ...known,
-      weightBytes: weights + mapped,
-      activationBytes: activations,
-      otherBytes: staging + transfer + context,
-      graphBytes: graphs,
-    };
-    return { holders: [device], byteLength: kvCacheBytesOf(budget, card) };
+    const of = (...classes: readonly MemoryClass[]) =>
+      placed.reduce((sum, entry) => (entry.device === device && classes.includes(entry.class) ? sum + entry.byteLength : sum), 0);
+    return [
+      device,
+      {
+        ...known,
+        weightBytes: of("weights", "mapped-file"),
+        activationBytes: of("activations"),
+        otherBytes: of("staging", "transfer", "context"),
+        graphBytes: of("graphs"),
+      },
+    ];
   });
-}
-
-function sumByDevice(placed: ReturnType<DemandModel["bytesOf"]>): Account {
-  const account = new Map<DeviceId, Partial<Record<MemoryClass, number>>>();
-  for (const { device, class: memoryClass, byteLength } of placed) {
-    const classes = account.get(device) ?? {};
-    account.set(device, classes);
-    classes[memoryClass] = (classes[memoryClass] ?? 0) + byteLength;
-  }
-  return account;
 }
 
 /**

@@ -62,6 +62,8 @@ function unitActivationBytes(
   }
   if (layer !== undefined && unit.kind === "attention") {
     sum += maxBatchTokens * floatBytes(attendedLength(layer));
+    // A sparse layer scores every token that it could look at.
+    if (layer.attention.kind === "latent" && layer.attention.indexLength > 0) sum += maxBatchTokens * floatBytes(limits.contextLength);
     if (layer.recurrentState !== undefined) {
       const widest = Math.max(0, ...tensors.map((info) => (info.shape.length < 2 ? 0 : numRows(info))));
       sum += recurrentVectors * maxBatchTokens * floatBytes(widest);
@@ -71,10 +73,11 @@ function unitActivationBytes(
     if (shape.isEmbedder) sum += 2 * (maxBatchTokens + maxSequences * limits.blockSize) * floatBytes(shape.hiddenSize);
     numActivations += 3;
   }
-  if (unit.kind === "experts" && layer?.feedForward.kind === "experts") {
-    // Ids and weights of each token's experts, and their copies.
-    sum += 4 * maxBatchTokens * floatBytes(layer.feedForward.used);
-    numActivations += 4;
+  if ((unit.kind === "router" || unit.kind === "experts") && layer?.feedForward.kind === "experts") {
+    // Ids and weights of each token's experts and their copies, and the experts' scores once they are biased.
+    const { count, used } = layer.feedForward;
+    sum += maxBatchTokens * floatBytes(4 * used + (unit.kind === "router" ? count : 0));
+    numActivations += 5;
   }
   if (isHead) {
     sum += outputRows * floatBytes(shape.hiddenSize);
@@ -113,13 +116,13 @@ function workspaceOf(
   return traits.workspaceByteLength({ op: "expertMatmul", dtype, rows: rows * used, columns, experts: count });
 }
 
-/** Values of all heads, in the space of the latents where there are such. */
+/** Values of all heads, in the space of the latents where there are such; where one matrix makes keys and values of them, also the queries. */
 function attendedLength({ attention, tensors }: LayerShape): number {
   switch (attention.kind) {
     case "grouped-query":
       return attention.numHeads * attention.valueLength;
     case "latent":
-      return attention.numHeads * attention.latentLength;
+      return attention.numHeads * attention.latentLength * (tensors.has("attn_k_b.weight") ? 1 : 2);
     default:
       return tensors.get("attn_output.weight")?.shape.at(-1) ?? 0;
   }
