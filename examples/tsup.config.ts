@@ -1,10 +1,24 @@
-import { defineConfig } from "tsup";
+import { resolve } from "node:path";
+import { defineConfig, type Options } from "tsup";
 
 // Plain Node runs what this writes; `await using` becomes what Node 20 knows.
 const common = { format: "esm", target: "node20" } as const;
 
 // Our own packages go into these: they run where nothing is installed.
 const selfContained = { noExternal: [/./], external: [/^node:/, "highs"], splitting: false, silent: true };
+
+/** `import text from "bundle:./file.ts"`: the file and all that it imports, as the text of one classic script. */
+const bundledText: NonNullable<Options["esbuildPlugins"]>[number] = {
+  name: "bundled-text",
+  setup({ onResolve, onLoad, esbuild, initialOptions: { target, external } }) {
+    onResolve({ filter: /^bundle:/ }, ({ path, resolveDir }) => ({ path: resolve(resolveDir, path.slice(7)), namespace: "bundled-text" }));
+    onLoad({ filter: /./, namespace: "bundled-text" }, async ({ path }) => {
+      const common = { bundle: true, write: false, minify: true, format: "iife", platform: "browser", logLevel: "error" } as const;
+      const { outputFiles } = await esbuild.build({ ...common, entryPoints: [path], target, external: ["node:*", ...(external ?? [])] });
+      return { contents: outputFiles[0]!.text, loader: "text" };
+    });
+  },
+};
 
 export default defineConfig([
   { ...common, entry: ["0[1-4]*.ts"], clean: ["!05-plan-offline.js"] },
@@ -17,6 +31,7 @@ export default defineConfig([
     format: "iife",
     outExtension: () => ({ js: ".js" }),
     platform: "browser",
+    esbuildPlugins: [bundledText],
     target: "es2022",
     minify: true,
   },

@@ -1,6 +1,6 @@
 /// <reference lib="dom" />
 /** The page's answers: the map, all figures as text, the longest context and a curve over sizes of VRAM. */
-import { budgetCurve, drawPlan, explainPlan, largestContext, type PlanRequest } from "@thermocline/solver";
+import { type BudgetPoint, drawPlan, explainPlan } from "@thermocline/solver";
 import type { OffloadPlan } from "@thermocline/spec";
 import { element } from "./wishes-form.js";
 
@@ -8,6 +8,8 @@ const gib = 2 ** 30;
 
 export function showPlan(plan: OffloadPlan): void {
   document.body.dataset.state = "plan";
+  element("longest").textContent = "…";
+  element("curve").replaceChildren();
   const svg = drawPlan(plan);
   element("map").innerHTML = svg;
   element("figures").textContent = explainPlan(plan);
@@ -22,48 +24,30 @@ function offer(id: string, name: string, type: string, text: string): void {
   link.download = name;
 }
 
-/** One answer after the other, so that the map is seen before the questions are thought about. */
-export async function showAnswers(request: PlanRequest): Promise<void> {
-  element("longest").textContent = "…";
-  element("curve").replaceChildren();
-  await nextFrame();
-  const { contextLength } = await largestContext(request);
-  if (request.signal?.aborted) return;
+export function showLongestContext(contextLength: number): void {
   element("longest").textContent = `${contextLength.toLocaleString("en")} tokens`;
-  const gpu = request.machine.devices.find(({ kind }) => kind === "gpu");
-  if (gpu === undefined) return;
-  const sizes = [1 / 4, 1 / 2, 1, 3 / 2, 2, 3].map((factor) => Math.round((factor * gpu.memoryBytes) / gib) * gib || gpu.memoryBytes);
-  const points = await budgetCurve(request, gpu.id, [...sizes, gpu.memoryBytes]);
-  if (request.signal?.aborted) return;
+}
+
+/** A row with a bar for each size of VRAM; without a GPU there are none. */
+export function showCurve(points: readonly Pick<BudgetPoint, "bytes" | "tokensPerSecond">[], vramBytes: number): void {
   const fastest = Math.max(...points.map(({ tokensPerSecond = 0 }) => tokensPerSecond));
-  element("curve").replaceChildren(
-    ...points.map(({ bytes, tokensPerSecond }) => {
-      const row = document.createElement("tr");
-      row.classList.toggle("chosen", bytes === gpu.memoryBytes);
-      const bar = document.createElement("span");
-      bar.style.width = `${((tokensPerSecond ?? 0) / fastest) * 100}%`;
-      const cells = [
-        `${Number((bytes / gib).toFixed(2))} GiB`,
-        "",
-        tokensPerSecond === undefined ? "does not fit" : rateOf(tokensPerSecond),
-      ];
-      for (const [index, text] of cells.entries()) {
-        const cell = row.insertCell();
-        if (index === 1) cell.append(bar);
-        else cell.textContent = text;
-      }
-      return row;
-    }),
-  );
+  const rows = points.map(({ bytes, tokensPerSecond }) => {
+    const row = document.createElement("tr");
+    row.classList.toggle("chosen", bytes === vramBytes);
+    row.insertCell().textContent = `${Number((bytes / gib).toFixed(2))} GiB`;
+    const bar = document.createElement("span");
+    bar.style.width = `${((tokensPerSecond ?? 0) / fastest) * 100}%`;
+    row.insertCell().append(bar);
+    row.insertCell().textContent = tokensPerSecond === undefined ? "does not fit" : rateOf(tokensPerSecond);
+    return row;
+  });
+  element("curve").replaceChildren(...rows);
+  element("curve-answer").hidden = rows.length === 0;
 }
 
 function rateOf(tokensPerSecond: number): string {
   const digits = tokensPerSecond < 100 ? 1 : 0;
   return `${tokensPerSecond.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })} tokens/s`;
-}
-
-function nextFrame(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 30));
 }
 
 export function showError(problem: string, cure: string, remedy?: { readonly text: string; readonly apply: () => void }): void {

@@ -1,73 +1,58 @@
 /// <reference lib="dom" />
 /** The page: what is chosen goes to the planner, and what comes back is shown. */
-import { type GgufSource, openGguf } from "@thermocline/loader-gguf";
-import { applyRemedy, createPlan, describeRemedy, type PlanRequest } from "@thermocline/solver";
-import { InfeasiblePlanError, ThermoclineError } from "@thermocline/spec";
-import { offlineRequest } from "./offline-request.js";
-import { showAnswers, showError, showPlan } from "./output.js";
+import workerSource from "bundle:./planning-worker.ts";
+import { InvalidRequestError } from "@thermocline/spec";
+import type { Answer, Question } from "./messages.js";
+import { showCurve, showError, showLongestContext, showPlan } from "./output.js";
 import { element, fillIn, readWishes } from "./wishes-form.js";
 
-let source: GgufSource | undefined;
-/** Of the plan that is being made: a newer wish puts an end to it. */
-let current = new AbortController();
+// Made of text that the page carries: a page that was opened as a file may start no worker from another file.
+const worker = new Worker(URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" })));
+let number = 0;
+let hasModel = false;
 
-async function open(location: Parameters<typeof openGguf>[0], name: string): Promise<void> {
-  current.abort();
-  current = new AbortController();
-  const { signal } = current;
-  element("model").textContent = `Reading the header of ${name} …`;
+function ask(location?: Question["location"]): void {
+  if (location === undefined && !hasModel) return;
+  hasModel = true;
+  number++;
+  document.body.classList.add("busy");
   try {
-    const opened = await openGguf(location, { signal });
-    await source?.[Symbol.asyncDispose]();
-    source = opened;
-    element("model").textContent = name;
-    await plan();
+    worker.postMessage({ number, wishes: readWishes(), ...(location !== undefined && { location }) } satisfies Question);
   } catch (error) {
-    if (signal.aborted) return;
-    element("model").textContent = "No model yet.";
-    showError(...wordsOf(error));
+    if (!(error instanceof InvalidRequestError)) throw error;
+    showError(error.message, error.cure);
   }
 }
 
-async function plan(): Promise<void> {
-  if (source === undefined) return;
-  current.abort();
-  current = new AbortController();
-  const { signal } = current;
-  let request: PlanRequest | undefined;
-  try {
-    request = { ...offlineRequest(source, readWishes()), signal };
-    const made = await createPlan(request);
-    if (signal.aborted) return;
-    showPlan(made);
-    await showAnswers(request);
-  } catch (error) {
-    if (signal.aborted) return;
-    const remedy = error instanceof InfeasiblePlanError ? error.remedy : undefined;
-    const asked = request;
-    const cure = remedy && asked && { text: `Do that: ${describeRemedy(remedy)}`, apply: () => fillIn(applyRemedy(asked, remedy)) };
-    showError(...wordsOf(error), cure);
+worker.addEventListener("message", ({ data: answer }: MessageEvent<Answer>) => {
+  if (answer.number !== number) return;
+  document.body.classList.toggle("busy", answer.kind === "plan" || answer.kind === "longest-context");
+  if (answer.kind === "plan") showPlan(answer.plan);
+  else if (answer.kind === "longest-context") showLongestContext(answer.contextLength);
+  else if (answer.kind === "curve") showCurve(answer.points, answer.vramBytes);
+  else {
+    const { problem, cure, remedy } = answer;
+    showError(problem, cure, remedy && { text: `Do that: ${remedy.text}`, apply: () => fillIn(remedy.wishes) });
   }
-}
-
-function wordsOf(error: unknown): [problem: string, cure: string] {
-  if (!ThermoclineError.isInstance(error)) return [String(error), ""];
-  return [error.message.slice(0, error.message.length - error.cure.length - 2), error.cure];
-}
+});
 
 const openFiles = (files: FileList | null | undefined) => {
   // Shards of one model bear their numbers in their names.
   const sorted = [...(files ?? [])].sort((a, b) => a.name.localeCompare(b.name));
-  if (sorted.length > 0) void open(sorted.length === 1 ? sorted[0]! : sorted, sorted[0]!.name);
+  if (sorted.length === 0) return;
+  element("model").textContent = sorted[0]!.name;
+  ask(sorted.length === 1 ? sorted[0]! : sorted);
 };
 
-element("file").addEventListener("change", (event) => openFiles((event.target as HTMLInputElement).files));
+element("file").addEventListener("change", ({ target }) => openFiles((target as HTMLInputElement).files));
 element("address").addEventListener("change", ({ target }) => {
   const address = (target as HTMLInputElement).value.trim();
-  if (address !== "") void open(address, address);
+  if (address === "") return;
+  element("model").textContent = address;
+  ask(address);
 });
-element("wishes").addEventListener("change", (event) => {
-  if ((event.target as HTMLElement).dataset.wish !== undefined) void plan();
+element("wishes").addEventListener("change", ({ target }) => {
+  if ((target as HTMLElement).dataset.wish !== undefined) ask();
 });
 element("wishes").addEventListener("submit", (event) => event.preventDefault());
 for (const name of ["dragover", "dragleave", "drop"] as const)

@@ -1,6 +1,5 @@
 /// <reference lib="dom" />
 /** The form's fields as wishes, and back. */
-import type { PlanRequest } from "@thermocline/solver";
 import { type DType, InvalidRequestError } from "@thermocline/spec";
 import type { Wishes } from "./offline-request.js";
 
@@ -30,17 +29,16 @@ function numberIn(id: string): number {
   return number;
 }
 
-/** Shows a changed request in the form, and plans anew. */
-export function fillIn({ settings = {}, machine, budgets = {} }: PlanRequest): void {
+/** Shows wishes in the form, and asks for a plan. */
+export function fillIn({ vramBytes, ramBytes, contextLength, kvDType }: Wishes): void {
   const set = (id: string, value: string) => {
     element<HTMLInputElement>(id).value = value;
   };
-  for (const { id, kind, memoryBytes } of machine.devices) {
-    const bytes = Math.max(memoryBytes, budgets[id]?.budgetBytes ?? 0);
-    // Up to whole hundredths, or what is enough would be a little less.
-    set(kind === "gpu" ? "vram" : "ram", String(Math.ceil((bytes / gib) * 100) / 100));
-  }
-  if (settings.contextLength !== undefined) set("context", String(settings.contextLength));
-  if (settings.keyCacheDType !== undefined) set("kv", settings.keyCacheDType);
+  // Up to whole hundredths, or what is enough would be a little less.
+  const inGib = (bytes: number) => String(Math.ceil((bytes / gib) * 100) / 100);
+  set("vram", inGib(vramBytes));
+  set("ram", inGib(ramBytes));
+  if (contextLength !== undefined) set("context", String(contextLength));
+  if (kvDType !== undefined) set("kv", kvDType);
   element("vram").dispatchEvent(new Event("change", { bubbles: true }));
 }
