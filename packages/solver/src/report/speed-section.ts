@@ -19,12 +19,12 @@ export function predictionLines({ predicted, workload }: OffloadPlan): string[] 
 
 export function solverLines({ solver, predicted }: OffloadPlan): string[] {
   if (solver === undefined) return [];
-  const { name, version, status, boundSeconds, gap } = solver;
+  const { name, version, status, boundSeconds, gap, note } = solver;
   const bound = `no placement takes less than ${formatSeconds(boundSeconds)}`;
   const verdict = status === "optimal" ? "optimal within the gap asked for" : "feasible, not proven optimal";
   const workload = predicted?.workloadSeconds === undefined ? "" : " for the workload";
   const distance = gap < 5e-5 ? "which this one takes" : `${formatGap(gap)} under this one`;
-  return [`solver: ${printable(`${name} ${version}`)}, ${verdict}; ${bound}${workload}, ${distance}`];
+  return [`solver: ${printable(`${name} ${version}`)}, ${verdict}; ${bound}${workload}, ${distance}`, ...(note ? [printable(note)] : [])];
 }
 
 function formatGap(gap: number): string {

@@ -87,10 +87,18 @@ function drawRows(pieces: readonly TapePiece[], area: Area, bytesPerRow: number)
     if (own === undefined) byCell.set(piece.cell, [piece]);
     else own.push(piece);
   }
-  return [...byCell].map(([cell, own]) => group(cell.tooltip, own.map((piece) => drawPiece(piece, area, scale)).join(""))).join("");
+  const labelled = new Set<string>();
+  const shapesOf = (piece: TapePiece) => {
+    const { cell, isWidest, width } = piece;
+    const text = cell.label ?? "";
+    const hasRoom = isWidest && text !== "" && !labelled.has(`${cell.class} ${text}`) && width * scale > text.length * 6.2 + 6;
+    if (hasRoom) labelled.add(`${cell.class} ${text}`);
+    return drawPiece(piece, area, scale, hasRoom ? text : "");
+  };
+  return [...byCell].map(([cell, own]) => group(cell.tooltip, own.map(shapesOf).join(""))).join("");
 }
 
-function drawPiece({ cell, row, offset, width, isWidest }: TapePiece, area: Area, scale: number): string {
+function drawPiece({ cell, row, offset, width }: TapePiece, area: Area, scale: number, text: string): string {
   const left = area.x + offset * scale;
   const top = area.y + row * rowPitch;
   const pixels = width * scale;
@@ -98,7 +106,6 @@ function drawPiece({ cell, row, offset, width, isWidest }: TapePiece, area: Area
   const gap = cell.continues ? Math.min(0.6, pixels / 6) : Math.min(1.4, pixels / 4);
   const box = { x: left + gap, y: top, width: Math.max(pixels - gap, 0.4), height: rowHeight };
   const look = `class="${cell.look ?? `tc-${cell.class}`}"${cell.opacity < 1 ? ` fill-opacity="${px(cell.opacity)}"` : ""}${pixels > 6 ? ' rx="1.5"' : ""}`;
-  const text = cell.label ?? "";
-  const hasRoom = isWidest && text !== "" && pixels > text.length * 6.2 + 6;
-  return rectangle(box, look) + (hasRoom ? label(left + gap + 4, top + 15, text, cell.opacity < 0.65 ? "tc-on-pale" : "tc-on-cell") : "");
+  const classes = cell.opacity < 0.65 ? "tc-on-pale" : "tc-on-cell";
+  return rectangle(box, look) + (text === "" ? "" : label(left + gap + 4, top + 15, text, classes));
 }

@@ -11,7 +11,7 @@ export interface TapeCell {
   readonly byteLength: number;
   readonly opacity: number;
   readonly tooltip: string;
-  /** Short, drawn where there is room: a layer's number. */
+  /** Short, drawn once, in the first cell that has room for it: a layer's number. */
   readonly label?: string;
   /** Belongs to the layer of the cell before. */
   readonly continues?: boolean;
@@ -23,7 +23,7 @@ export interface TapePiece {
   readonly row: number;
   readonly offset: number;
   readonly width: number;
-  /** The cell's widest piece, which has its label. */
+  /** The cell's widest piece, which may have its label. */
   readonly isWidest: boolean;
 }
 
@@ -70,7 +70,7 @@ function unitCells(device: string, { units }: PlanLayout, name: "weights" | "kv-
       opacity: name === "weights" ? heat.opacityOf(part, unit.kind) : 0.92,
       tooltip: `${nameOf(unit, name)} on ${device}: ${facts.join(", ")}${reason && name === "weights" ? ` (${reason})` : ""}`,
       continues,
-      ...(continues ? {} : { label: unit.layer >= 0 ? String(unit.layer) : unit.id }),
+      label: unit.layer >= 0 ? String(unit.layer) : unit.id,
     };
   });
 }
