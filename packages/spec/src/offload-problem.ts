@@ -68,11 +68,14 @@ export type OffloadSolution =
       readonly boundSeconds: number;
       /** (workloadSeconds − boundSeconds) / workloadSeconds. */
       readonly gap: number;
+      /** What kept the solver from doing all that was asked; absent: nothing did. */
+      readonly note?: string;
     }
   | {
       readonly status: "infeasible";
       /** More bytes for these devices, all of them together, would make it feasible. */
       readonly missingBytes: Readonly<Record<DeviceId, number>>;
+      readonly note?: string;
     };
 
 export interface SolverOptions {

@@ -5,6 +5,8 @@ import type { ChainPricing, PricedChain } from "./chain-pricing.js";
 import { maximize } from "./tiny-linear-program.js";
 
 const maxRounds = 60;
+/** Of all bytes that a device could have to hold, in the seconds of the slowest placement. */
+const maxPrice = 1000;
 
 export interface Candidate {
   readonly choices: readonly Choice[];
@@ -23,6 +25,12 @@ export interface DevicePrices {
   readonly candidates: readonly Candidate[];
 }
 
+/** No placement takes longer. */
+export function worstSeconds({ units, handOver }: PricedProblem): number {
+  const handOvers = handOver.reduce((sum, links) => sum + 2 * Math.max(...links.flat()), 0);
+  return units.reduce((sum, { wholeSeconds }) => sum + Math.max(...wholeSeconds.filter(Number.isFinite)) + handOvers, 0);
+}
+
 export function candidateOf(problem: PricedProblem, choices: readonly Choice[]): Candidate {
   return { choices, seconds: chainSeconds(problem, choices), bytes: bytesOfChoices(problem, choices) };
 }
@@ -36,8 +44,7 @@ export function findDevicePrices(pricing: ChainPricing, tolerance: number): Devi
   // A budget that holds everything needs no price.
   const priced = [...mostBytes.keys()].filter((device) => mostBytes[device]! * 1.5 + 1 > budgetBytes[device]!);
   const scales = priced.map((device) => Math.max(1, mostBytes[device]!));
-  const worst = units.reduce((sum, { wholeSeconds }) => sum + Math.max(...wholeSeconds.filter(Number.isFinite)), 0);
-  const cap = 20;
+  const worst = worstSeconds(problem);
   const scale = Math.max(worst, Number.MIN_VALUE);
 
   const candidates: Candidate[] = [];
@@ -60,7 +67,7 @@ export function findDevicePrices(pricing: ChainPricing, tolerance: number): Devi
     ]);
     const limits = candidates.map(({ seconds }) => seconds / scale);
     const caps = priced.map((_, index) => [0, ...priced.map((_, other) => (other === index ? 1 : 0))]);
-    const solved = maximize([1, ...priced.map(() => 0)], [...rows, ...caps], [...limits, ...caps.map(() => cap)]);
+    const solved = maximize([1, ...priced.map(() => 0)], [...rows, ...caps], [...limits, ...caps.map(() => maxPrice)]);
     if (solved === undefined) break;
     weights = Float64Array.from(solved.weights.subarray(0, candidates.length));
     if (solved.objective * scale - best.boundSeconds <= tolerance * Math.abs(best.boundSeconds)) break;

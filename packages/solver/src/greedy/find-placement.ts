@@ -1,14 +1,17 @@
 /** The greedy search: prices for a bound and for placements near it, then exchanges from the best of these. */
 import type { PricedProblem } from "../pricing/priced-problem.js";
 import { ChainPricing } from "./chain-pricing.js";
-import { type Candidate, findDevicePrices } from "./device-prices.js";
+import { type Candidate, type DevicePrices, findDevicePrices, worstSeconds } from "./device-prices.js";
 import { Exchange } from "./exchange.js";
+import { searchLabels } from "./label-search.js";
 
 export interface FoundPlacement {
   /** The fastest placement found within the budgets. */
   readonly best?: Candidate;
   /** Where none was found: the one that came nearest to the budgets. */
   readonly nearest?: Candidate;
+  /** There is none within the budgets. Where this is false and `best` is absent, nobody knows. */
+  readonly isInfeasible: boolean;
   readonly boundSeconds: number;
 }
 
@@ -18,13 +21,28 @@ const goodEnough = 2e-4;
 const maxStarts = 4;
 const maxExchangeRounds = 400;
 
-export function findPlacement(problem: PricedProblem): FoundPlacement {
+/** Looks at so many beginnings of small problems, one by one: with enough of them the placement found is the best one. */
+export function findPlacement(problem: PricedProblem, maxLabels: number): FoundPlacement {
   const pricing = new ChainPricing(problem);
-  const { boundSeconds, candidates } = findDevicePrices(pricing, boundTolerance);
-  const starts = candidates.slice(0, maxStarts);
+  const prices = findDevicePrices(pricing, boundTolerance);
+  const found = exchangeFrom(pricing, prices);
+  const { best, boundSeconds } = found;
+  if (best !== undefined && best.seconds <= boundSeconds * (1 + goodEnough)) return found;
+  const searched = searchLabels(pricing, prices, best?.seconds ?? Number.POSITIVE_INFINITY, maxLabels);
+  if (searched === undefined) return found;
+  const better = searched.best ?? best;
+  if (better === undefined) return { ...found, isInfeasible: found.isInfeasible || searched.isComplete };
+  return {
+    best: better,
+    isInfeasible: false,
+    boundSeconds: searched.isComplete ? Math.max(boundSeconds, better.seconds * (1 - 1e-12)) : boundSeconds,
+  };
+}
+
+function exchangeFrom(pricing: ChainPricing, { boundSeconds, candidates }: DevicePrices): FoundPlacement {
   let best: Candidate | undefined;
   let nearest: Candidate | undefined;
-  for (const start of starts) {
+  for (const start of candidates.slice(0, maxStarts)) {
     const exchange = new Exchange(pricing, start);
     const isFeasible = exchange.repair();
     if (isFeasible) exchange.improve(boundSeconds * (1 + goodEnough), maxExchangeRounds);
@@ -33,5 +51,7 @@ export function findPlacement(problem: PricedProblem): FoundPlacement {
     else if (best === undefined || result.seconds < best.seconds) best = result;
     if (best !== undefined && best.seconds <= boundSeconds * (1 + goodEnough)) break;
   }
-  return { boundSeconds, ...(best && { best }), ...(best === undefined && nearest && { nearest }) };
+  // Twice, for the slack of fixed seconds that a split unit has more than once.
+  const isInfeasible = best === undefined && boundSeconds > 2 * worstSeconds(pricing.problem);
+  return { boundSeconds, isInfeasible, ...(best && { best }), ...(best === undefined && nearest && { nearest }) };
 }

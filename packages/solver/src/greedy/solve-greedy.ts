@@ -1,41 +1,34 @@
 /** A near-optimal placement in milliseconds, with a bound that says how near. */
-import type { DeviceId, OffloadProblem, OffloadSolution, OffloadSolver } from "@thermocline/spec";
-import { placementOf } from "../pricing/choice.js";
-import { predictTimes } from "../pricing/predict-times.js";
-import { type PricedProblem, priceProblem } from "../pricing/priced-problem.js";
-import type { Candidate } from "./device-prices.js";
+import type { OffloadSolver, SolverOptions } from "@thermocline/spec";
+import { fitPlacement } from "../exact/fit-placement.js";
+import { WorkerFailedError } from "../exact/solver-worker.js";
+import { priceProblem } from "../pricing/priced-problem.js";
 import { findPlacement } from "./find-placement.js";
+import { defaultGap, missingBytesOf, solutionOf } from "./solution.js";
 
-/** Relative gap within which a solution is called optimal unless the caller says otherwise. */
-export const defaultGap = 1e-3;
+/** A tenth of a second at most. */
+const maxLabels = 50_000;
 
 /**
- * Prices on the devices' bytes, then exchanges. It knows no time limit: it takes milliseconds.
- * @throws InvalidPlanError where a unit can lie on no device, InvalidRequestError where no link joins two devices.
+ * Prices on the devices' bytes, then exchanges. Takes milliseconds; only where budgets are so tight that this finds no placement is HiGHS
+ * asked whether there is one, within the time limit.
+ * @throws InvalidPlanError where a unit can lie on no device, InvalidRequestError where no link joins two devices, and the signal's reason
+ * where it is aborted.
  */
-export const solveGreedy: OffloadSolver = async (problem, { gap = defaultGap, signal } = {}) => {
-  signal?.throwIfAborted();
+export const solveGreedy: OffloadSolver = async (problem, options: SolverOptions = {}) => {
+  options.signal?.throwIfAborted();
+  const { gap = defaultGap } = options;
   const priced = priceProblem(problem);
-  const { best, nearest, boundSeconds } = findPlacement(priced);
-  if (best === undefined) return { status: "infeasible", missingBytes: missingBytesOf(priced, nearest!) };
-  return solutionOf(priced, best, boundSeconds, gap);
+  const found = findPlacement(priced, maxLabels);
+  if (found.best !== undefined) return solutionOf(priced, found.best, found.boundSeconds, gap);
+  if (found.isInfeasible) return { status: "infeasible", missingBytes: missingBytesOf(priced, found.nearest!) };
+  try {
+    const fitted = await fitPlacement(priced, found, options);
+    if ("missingBytes" in fitted) return { status: "infeasible", missingBytes: fitted.missingBytes };
+    return solutionOf(priced, fitted, found.boundSeconds, gap);
+  } catch (error) {
+    if (!(error instanceof WorkerFailedError)) throw error;
+    const note = `a placement may exist all the same: ${error.message}`;
+    return { status: "infeasible", missingBytes: missingBytesOf(priced, found.nearest!), note };
+  }
 };
-
-export function solutionOf(priced: PricedProblem, { choices }: Candidate, boundSeconds: number, gap: number): OffloadSolution {
-  const { problem } = priced;
-  const placement = placementOf(priced, choices);
-  const predicted = predictTimes(problem, placement);
-  // Both are sums in another order than the search's own.
-  const bound = Math.min(boundSeconds, predicted.workloadSeconds);
-  const reached = predicted.workloadSeconds === 0 ? 0 : (predicted.workloadSeconds - bound) / predicted.workloadSeconds;
-  return { status: reached <= gap ? "optimal" : "feasible", placement, predicted, boundSeconds: bound, gap: reached };
-}
-
-/** What a placement takes beyond the budgets. */
-export function missingBytesOf({ problem, budgetBytes }: PricedProblem, { bytes }: Candidate): Readonly<Record<DeviceId, number>> {
-  const missing = problem.devices.map(({ id }: OffloadProblem["devices"][number], device): [DeviceId, number] => [
-    id,
-    Math.ceil(bytes[device]! - budgetBytes[device]!),
-  ]);
-  return Object.fromEntries(missing.filter(([, byteLength]) => byteLength > 0));
-}
