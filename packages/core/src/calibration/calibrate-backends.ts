@@ -53,6 +53,7 @@ const defaultTimeBudgetMs = 24_000;
  */
 export async function calibrateBackends(backends: readonly Backend[], options: CalibrationOptions = {}): Promise<MachineProfile> {
   checkBackends(backends);
+  for (const backend of backends) typesOf(backend, options);
   const { signal, timeBudgetMs = defaultTimeBudgetMs } = options;
   const ledger = options.ledger ?? createMemoryLedger(Object.fromEntries(backends.map(({ device }) => [device.id, device.totalBytes])));
   const begin = performance.now();
@@ -126,16 +127,12 @@ async function measureDevice(
 
   const byteRates = new Map<DType, number>();
   const operationRates = new Map<DType, number>();
-  const supported = (options.dtypes ?? weightDTypesByUse).filter((dtype) => backend.traits.supports("matmul", dtype));
-  for (const dtype of supported) {
+  for (const dtype of typesOf(backend, options)) {
     if (byteRates.size > 0 && performance.now() > untilMs) break;
     const rates = await measure(`${dtype} weights`, (bench) => measureWeights(bench, dtype, commandSeconds));
     byteRates.set(dtype, keep(`weightBytesPerSecond.${dtype}`, rates.weightBytesPerSecond));
     operationRates.set(dtype, keep(`operationsPerSecond.${dtype}`, rates.operationsPerSecond));
   }
-  if (byteRates.size === 0)
-    throw new InvalidRequestError("dtypes", options.dtypes, `${id} multiplies with none of these`, "leave dtypes out");
-
   const memoryBytesPerSecond = Math.max(memory, kvBytesPerSecond, ...byteRates.values());
   const threads = options.threads?.[id];
   return {
@@ -159,6 +156,13 @@ async function measureDevice(
 
 function measurementOf(subject: string, quantity: string, { median, least, most, numSamples }: Samples): MachineMeasurement {
   return { subject, quantity, value: median, least, most, numSamples };
+}
+
+/** Weight types to measure on a device. @throws InvalidRequestError where it multiplies with none of them. */
+function typesOf({ device, traits }: Backend, { dtypes }: CalibrationOptions): readonly DType[] {
+  const supported = (dtypes ?? weightDTypesByUse).filter((dtype) => traits.supports("matmul", dtype));
+  if (supported.length > 0) return supported;
+  throw new InvalidRequestError("dtypes", dtypes, `${device.id} multiplies with none of these`, "leave dtypes out");
 }
 
 function checkBackends(backends: readonly Backend[]): void {

@@ -19,7 +19,8 @@ const depth = 2048;
 const numBlocks = depth / blockSize;
 const mostLayers = 12;
 const mostQueries = 256;
-const longestPassSeconds = 0.3;
+/** About; beyond it a slow device gets less to do. */
+const longestPassSeconds = 0.08;
 
 /** In caches of the device's own default type: the model of time knows one rate for all types. */
 export async function measureAttention(bench: DeviceBench, commandSeconds: number): Promise<AttentionRates> {

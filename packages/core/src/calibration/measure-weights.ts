@@ -18,7 +18,8 @@ const mostRows = 2048;
 const prefillTokens = 256;
 /** Above the caches of processors, and above those of GPUs; a slow device reads less. */
 const streamedBytes = { cpu: 128 * 2 ** 20, gpu: 512 * 2 ** 20 } as const;
-const longestPassSeconds = 0.3;
+/** About; beyond it a slow device gets less to do. */
+const longestPassSeconds = 0.08;
 
 /**
  * Streams matrices that together lie beyond the caches, one command each, as decoding does; then multiplies some of them with as many tokens
