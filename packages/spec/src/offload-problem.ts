@@ -29,6 +29,8 @@ export interface ProblemDevice extends Pick<MachineDevice, "id" | "kind" | "rate
  * - A device's part of a unit takes the sum over dtypes of max(bytes / weightBytesPerSecond, 2 · multiplyAdds / operationsPerSecond), with
  *   bytes = always + p · conditional of its rows, p = 1 − (1 − f)^t for a row of frequency f, and multiplyAdds = t · (elements always read +
  *   f · conditional elements); plus numCommands · commandSeconds. The head sees `s` rows in place of `t`.
+ *   Which conditional rows a token activates is chance, and the mean of the slowest leg is more than the slowest mean: 4 of 16 experts at a
+ *   time, 12 of them on a device four times as fast as the other, take a quarter more on average than this says.
  * - Attention also reads s · min(d, window) · kvBytesPerToken and has t · min(d, window) · multiplyAddsPerCachedToken products: the longer of
  *   the two times, by kvBytesPerSecond and attentionOperationsPerSecond; a recurrent state is read once and written once a sequence.
  *
