@@ -2,16 +2,18 @@
 import { buildGguf, type GgufValue } from "@thermocline/loader-gguf";
 import { createRandom } from "./embedded-model.js";
 import { f32, u32 } from "./random-architectures.js";
+import type { ModelContent } from "./sparse-model.js";
 
 export interface RandomBertOptions {
   readonly seed: number;
   readonly pooling: "mean" | "cls" | "last";
   /** Replaces or adds keys under `bert.`; undefined takes one away. */
   readonly keys?: Readonly<Record<string, GgufValue | undefined>>;
+  /** Default: 64 and 96. */
+  readonly shape?: { readonly hiddenSize: number; readonly feedForwardLength: number };
 }
 
-const hiddenSize = 64;
-const feedForwardLength = 96;
+const smallShape = { hiddenSize: 64, feedForwardLength: 96 };
 const numLayers = 3;
 const numHeads = 4;
 const contextLength = 128;
@@ -20,17 +22,44 @@ const vocabSize = 320;
 export const bertSpecialTokens = { pad: 0, unk: 100, cls: 101, sep: 102, mask: 103 } as const;
 const poolingTypes = { mean: 1, cls: 2, last: 3 } as const;
 
-export function buildRandomBert({ seed, pooling, keys = {} }: RandomBertOptions): Uint8Array<ArrayBuffer> {
-  const random = createRandom(seed);
-  const uniform = (length: number, center: number, width: number) => {
+interface BertTensor {
+  readonly name: string;
+  readonly dtype: "f32";
+  readonly shape: readonly number[];
+  /** Elements are uniform within `width` of the centre. */
+  readonly center: number;
+  readonly width: number;
+}
+
+export function buildRandomBert(options: RandomBertOptions): Uint8Array<ArrayBuffer> {
+  const random = createRandom(options.seed);
+  const withData = ({ center, width, ...tensor }: BertTensor) => {
+    const length = tensor.shape.reduce((product, size) => product * size, 1);
     const values = Float32Array.from({ length }, () => center + width * (random(2 ** 24) / 2 ** 23 - 1));
-    return new Uint8Array(values.buffer);
+    return { ...tensor, data: new Uint8Array(values.buffer) };
   };
-  const vector = (name: string, size: number, center: number) =>
-    ({ name, dtype: "f32", shape: [size], data: uniform(size, center, 0.5) }) as const;
+  const { embeddings, layers } = tensorsOf(options);
+  const layersWithData = layers.map(withData);
+  return buildGguf({ metadata: metadataOf(options), tensors: [...embeddings.map(withData), ...layersWithData] });
+}
+
+/** The file without its tensors' data. */
+export function randomBertContent(options: RandomBertOptions): ModelContent {
+  const { embeddings, layers } = tensorsOf(options);
+  return { metadata: metadataOf(options), tensors: [...embeddings, ...layers] };
+}
+
+function tensorsOf({ shape = smallShape }: RandomBertOptions): Readonly<Record<"embeddings" | "layers", readonly BertTensor[]>> {
+  const { hiddenSize, feedForwardLength } = shape;
+  const vector = (name: string, size: number, center: number): BertTensor => ({ name, dtype: "f32", shape: [size], center, width: 0.5 });
   /** Sums over the columns have the root mean square of the input's elements. */
-  const matrix = (name: string, rows: number, columns: number, gain = 1) =>
-    ({ name, dtype: "f32", shape: [rows, columns], data: uniform(rows * columns, 0, gain * Math.sqrt(3 / columns)) }) as const;
+  const matrix = (name: string, rows: number, columns: number, gain = 1): BertTensor => ({
+    name,
+    dtype: "f32",
+    shape: [rows, columns],
+    center: 0,
+    width: gain * Math.sqrt(3 / columns),
+  });
   const norm = (name: string) => [vector(`${name}.weight`, hiddenSize, 1), vector(`${name}.bias`, hiddenSize, 0)];
   const linear = (name: string, rows: number, columns: number) => [
     matrix(`${name}.weight`, rows, columns),
@@ -48,19 +77,19 @@ export function buildRandomBert({ seed, pooling, keys = {} }: RandomBertOptions)
   });
   // Rows of about unit elements, so that tokens, positions and the type weigh alike.
   const rowGain = Math.sqrt(hiddenSize);
-  return buildGguf({
-    metadata: [...withKeys(keysOf(pooling), keys), ...vocabulary()],
-    tensors: [
-      matrix("token_embd.weight", vocabSize, hiddenSize, rowGain),
-      matrix("position_embd.weight", contextLength, hiddenSize, rowGain),
-      matrix("token_types.weight", 2, hiddenSize, rowGain),
-      ...norm("token_embd_norm"),
-      ...layers.flat(),
-    ],
-  });
+  const embeddings = [
+    matrix("token_embd.weight", vocabSize, hiddenSize, rowGain),
+    matrix("position_embd.weight", contextLength, hiddenSize, rowGain),
+    matrix("token_types.weight", 2, hiddenSize, rowGain),
+    ...norm("token_embd_norm"),
+  ];
+  return { embeddings, layers: layers.flat() };
 }
 
-function keysOf(pooling: RandomBertOptions["pooling"]): [string, GgufValue][] {
+const metadataOf = (options: RandomBertOptions) => [...withKeys(keysOf(options), options.keys ?? {}), ...vocabulary()];
+
+function keysOf({ pooling, shape = smallShape }: RandomBertOptions): [string, GgufValue][] {
+  const { hiddenSize, feedForwardLength } = shape;
   return [
     ["general.architecture", "bert"],
     ["general.name", "random weights"],
