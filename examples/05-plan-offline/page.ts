@@ -1,4 +1,5 @@
 /// <reference lib="dom" />
+/// <reference lib="dom.iterable" />
 /** The page: what is chosen goes to the planner, and what comes back is shown. */
 import workerSource from "bundle:./planning-worker.ts";
 import { InvalidRequestError } from "@thermocline/spec";
