@@ -3,7 +3,6 @@
  * describes; what would follow from a graph is an upper bound.
  */
 import type {
-  BytesByClass,
   DemandDevice,
   DemandModel,
   DemandSettings,
@@ -20,6 +19,7 @@ import { resolveEngineSettings, stepLimitsOf } from "../engine-options.js";
 import { alignUp } from "../graph/arena-plan.js";
 import type { StepLimits } from "../graph/step-limits.js";
 import { checkPlacement } from "../placement.js";
+import { checkDevices } from "./check-devices.js";
 import { type LayerKvBytes, layerKvBytes, slidingWindowOf } from "./kv-cache-bytes.js";
 import { summarizeModel } from "./model-summary.js";
 import type { ModelShape } from "./shape.js";
@@ -50,6 +50,7 @@ class EstimatedDemandModel implements DemandModel {
   }
 
   demandOf(devices: readonly DemandDevice[], settings: DemandSettings): MemoryDemand {
+    checkDevices(devices);
     const limits = this.#limitsOf(settings);
     return {
       model: this.model,
@@ -62,15 +63,20 @@ class EstimatedDemandModel implements DemandModel {
   }
 
   bytesOf(devices: readonly DemandDevice[], settings: DemandSettings, placement: Placement): readonly PlacedBytes[] {
+    checkDevices(devices);
     const limits = this.#limitsOf(settings);
     checkPlacement(
       placement,
       this.#units.map(({ unit }) => unit),
       devices.map(({ id }) => id),
     );
-    const used = devices.filter(({ id }) => [...placement.values()].some((parts) => parts.some(({ device }) => device === id)));
+    const holders = [...new Set(this.#units.flatMap(({ unit }) => placement.get(unit.id)!.map(({ device }) => device)))];
+    const used = holders.map((id) => devices.find((device) => device.id === id)!);
     const owner = used.find(({ traits }) => traits.readsHostMemory) ?? used[0];
-    return used.flatMap((device) => this.#placedBytes(device, used.length, limits, placement, device === owner));
+    const contexts = devices.flatMap(({ id, contextBytes = 0 }): readonly PlacedBytes[] =>
+      contextBytes > 0 ? [{ device: id, class: "context", label: "device runtime", byteLength: contextBytes }] : [],
+    );
+    return [...contexts, ...used.flatMap((device) => this.#placedBytes(device, used.length, limits, placement, device === owner))];
   }
 
   intermediatesOf(): readonly [] {
@@ -115,24 +121,24 @@ class EstimatedDemandModel implements DemandModel {
       units[unit.unit.id] = { ...packed, ...kv };
       possible.push(unit);
     }
-    return { units, overheadBytes: this.#overhead(device, possible, numDevices, limits, true) };
+    const { contextBytes = 0 } = device;
+    const overheadBytes = this.#overhead(device, possible, numDevices, limits, true);
+    return { units, overheadBytes: { ...overheadBytes, ...(contextBytes > 0 ? { context: contextBytes } : {}) } };
   }
 
   #overhead(
-    device: DemandDevice,
+    { traits }: DemandDevice,
     units: readonly ShapeUnit[],
     numDevices: number,
     limits: StepLimits,
     ownsHostMemory: boolean,
-  ): BytesByClass {
+  ): Partial<Record<keyof typeof overheadLabels, number>> {
     const transfer = ownsHostMemory ? transferBytes(this.#shape, this.#units, limits, numDevices) : 0;
-    const { contextBytes = 0 } = device;
     return {
-      activations: activationBytes(this.#shape, units, device.traits, limits, numDevices),
+      activations: activationBytes(this.#shape, units, traits, limits, numDevices),
       graphs: commandListBytes(units, limits, numDevices),
       ...(ownsHostMemory ? { staging: stagingBytes(this.#shape, limits) } : {}),
       ...(transfer > 0 ? { transfer } : {}),
-      ...(contextBytes > 0 ? { context: contextBytes } : {}),
     };
   }
 
@@ -160,8 +166,8 @@ class EstimatedDemandModel implements DemandModel {
         add("kv-cache", `layer ${unit.unit.layer}`, layerKvBytes(device, this.#shape.layers, unit.unit.layer, limits).kvCacheBytes);
     }
     const overhead = this.#overhead(device, here, numDevices, limits, ownsHostMemory);
-    for (const [memoryClass, byteLength] of Object.entries(overhead))
-      add(memoryClass as PlacedBytes["class"], overheadLabels[memoryClass as keyof typeof overheadLabels], byteLength);
+    for (const memoryClass of ["activations", "graphs", "staging", "transfer"] as const)
+      add(memoryClass, overheadLabels[memoryClass], overhead[memoryClass] ?? 0);
     return placed;
   }
 
@@ -180,7 +186,6 @@ const overheadLabels = {
   graphs: "command lists",
   staging: "step inputs and outputs",
   transfer: "hand-overs",
-  context: "runtime context",
 } as const;
 
 /** Layers of one shape are packed alike. */

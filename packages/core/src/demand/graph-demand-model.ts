@@ -1,19 +1,17 @@
 /** The demand of a model with a graph: drafts on stand-in tensors, by the code that engines draft with. */
-import {
-  type DemandDevice,
-  type DemandModel,
-  type DemandSettings,
-  type DeviceId,
-  type Intermediate,
-  InvalidRequestError,
-  type MemoryDemand,
-  type ModelConfig,
-  type ModelSource,
-  type ModelSummary,
-  type OffloadUnit,
-  type PlacedBytes,
-  type Placement,
-  type ResolvedDemandSettings,
+import type {
+  DemandDevice,
+  DemandModel,
+  DemandSettings,
+  Intermediate,
+  MemoryDemand,
+  ModelConfig,
+  ModelSource,
+  ModelSummary,
+  OffloadUnit,
+  PlacedBytes,
+  Placement,
+  ResolvedDemandSettings,
 } from "@thermocline/spec";
 import { readModelConfig } from "../config/model-config.js";
 import { embeddingLimitsOf } from "../embedder-options.js";
@@ -23,6 +21,7 @@ import { draftModelGraph, type ModelGraph, memoryRequestsOf } from "../graph/mod
 import type { StepLimits } from "../graph/step-limits.js";
 import { listOffloadUnits } from "../offload-units.js";
 import { checkPlacement } from "../placement.js";
+import { checkDevices } from "./check-devices.js";
 import { demandOfDevices } from "./device-demand.js";
 import { listIntermediates } from "./intermediates.js";
 import { summarizeModel } from "./model-summary.js";
@@ -88,13 +87,4 @@ export class GraphDemandModel implements DemandModel {
     const { contextLength, maxBatchTokens, maxSequences, kvGroups, blockSize } = limits;
     return { settings: { contextLength, maxBatchTokens, maxSequences, kvCacheTokens: kvGroups[0]!.numBlocks * blockSize }, limits };
   }
-}
-
-function checkDevices(devices: readonly DemandDevice[]): void {
-  const ids = new Set<DeviceId>();
-  for (const { id } of devices) {
-    if (ids.has(id)) throw new InvalidRequestError("devices", id, `names ${id} twice`, "give each device an id of its own");
-    ids.add(id);
-  }
-  if (devices.length === 0) throw new InvalidRequestError("devices", [], "is empty", "give at least one device");
 }

@@ -1,8 +1,18 @@
 /** What is read off the headers of layers that are unlike llama's, by hand. */
 import { referenceTraits } from "@thermocline/cpu-kernels/reference";
 import { createCpuTraits } from "@thermocline/cpu-kernels/traits";
-import type { IndexRange, MemoryDemand, OffloadUnit, Placement } from "@thermocline/spec";
+import {
+  type DType,
+  type IndexRange,
+  InvalidPlanError,
+  InvalidRequestError,
+  type MemoryDemand,
+  type OffloadUnit,
+  type OpName,
+  type Placement,
+} from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
+import { createDemandModel } from "../../src/demand/demand-model.js";
 import { createEstimatedDemandModel } from "../../src/demand/estimated-demand-model.js";
 import { readModelShape } from "../../src/demand/shape-model.js";
 import { gatedFeedForward, groupedQuery, type HeaderOptions, i32s, layered, openHeader, type Shapes } from "./shape-files.js";
@@ -321,8 +331,47 @@ describe("parts of a unit", () => {
         expect(of(memoryClass), `${id} ${memoryClass}`).toBeLessThanOrEqual(overheadBytes[memoryClass] ?? 0);
     }
     expect(placed.filter(({ class: memoryClass }) => memoryClass === "context")).toEqual([
-      { device: "cpu:1", class: "context", label: "runtime context", byteLength: 1000 },
+      { device: "cpu:1", class: "context", label: "device runtime", byteLength: 1000 },
     ]);
+  });
+});
+
+describe("the demand of a file", () => {
+  it("is exact where a graph computes its architecture, and says why it is not elsewhere", async () => {
+    for (const [architecture, isExact] of [
+      ["llama", true],
+      ["deepseek2", false],
+    ] as const) {
+      const options = header(
+        architecture,
+        { feed_forward_length: 1024, "attention.layer_norm_rms_epsilon": { type: "f32", value: 1e-5 } },
+        1,
+        () => ({ ...groupedQuery(heads), ...gatedFeedForward(hiddenSize, 1024) }),
+      );
+      await using source = await openHeader(options);
+      const model = createDemandModel(source);
+      const { estimates, units } = model.demandOf([cpu], {});
+      expect(estimates.length === 0).toBe(isExact);
+      const placement: Placement = new Map(units.map(({ id }) => [id, [{ device: "cpu:0" }]]));
+      expect(model.intermediatesOf([cpu], {}, placement).length > 0).toBe(isExact);
+    }
+  });
+
+  it("is refused for no device, or two of one name", async () => {
+    await using source = await openHeader(mixtureHeader);
+    const model = createEstimatedDemandModel(source);
+    expect(() => model.demandOf([], {})).toThrow(InvalidRequestError);
+    expect(() => model.demandOf([cpu, cpu], {})).toThrow(/cpu:0 twice/);
+  });
+
+  it("leaves out units that a device has no kernel for, and refuses placements that are none", async () => {
+    await using source = await openHeader(mixtureHeader);
+    const model = createEstimatedDemandModel(source);
+    const limited = { ...cpu.traits, supports: (op: OpName, dtype: DType) => op !== "expertMatmul" && cpu.traits.supports(op, dtype) };
+    const { units } = model.demandOf([{ id: "cpu:0", traits: limited }], {}).devices["cpu:0"]!;
+    expect(Object.keys(units)).not.toContain("blk.1.experts");
+    expect(Object.keys(units)).toContain("blk.1.shared-experts");
+    expect(() => model.bytesOf([cpu], {}, new Map())).toThrow(InvalidPlanError);
   });
 });
 
