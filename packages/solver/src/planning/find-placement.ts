@@ -48,14 +48,12 @@ function ownLimits({ limits: { devices, shared } }: PlanContext): DeviceBytes {
   );
 }
 
-/** To find out that budgets are too tight. */
-const quickLimitMs = 1000;
-
 /**
  * Whether `createPlan` finds a plan, without its comparison and account. What it refuses, a workload beyond the context or a pin that
  * cannot be kept, does not fit.
+ * @param timeLimitMs For a proof where the quick search finds nothing. Without one, nearly full devices may count as too small.
  */
-export async function fits(request: PlanRequest): Promise<boolean> {
+export async function fits(request: PlanRequest, timeLimitMs = 1): Promise<boolean> {
   let context: PlanContext;
   try {
     context = preparePlan(request);
@@ -67,7 +65,7 @@ export async function fits(request: PlanRequest): Promise<boolean> {
   const isFree = (request.strategy ?? "plan") === "plan";
   // Strategies are quicker than a solver, and mostly one of them fits where anything does.
   if (isFree && placeRivals(context, ownLimits(context), overheadBounds(context)).rivals.length > 0) return true;
-  const { quick } = placersOf({ ...request, timeLimitMs: Math.min(request.timeLimitMs ?? quickLimitMs, quickLimitMs) });
+  const { quick } = placersOf({ ...request, timeLimitMs });
   const found = await placeModel(context, { quick, thorough: () => undefined });
   return found.status === "placed";
 }
@@ -88,3 +86,6 @@ function leastBytesOf({ devices }: MemoryDemand, { id, rows }: OffloadUnit): num
   });
   return bytes.length === 0 ? 0 : Math.min(...bytes);
 }
+
+/** For `fits`, where the answer is to be what `createPlan` would say. */
+export const thoroughLimitMs = 1000;

@@ -5,6 +5,7 @@ import { byteStepOf, largestThat, smallestThat } from "./bisection.js";
 import { limitsOf } from "./device-limits.js";
 import { fits } from "./find-placement.js";
 import { bytesPerElement, kvTypesOf } from "./kv-types.js";
+import { longestContext } from "./longest-context.js";
 import type { PlanContext } from "./plan-context.js";
 import type { PlanRequest } from "./plan-request.js";
 
@@ -40,8 +41,10 @@ async function findRemedy(context: PlanContext, missingBytes: MissingBytes): Pro
     return value === undefined ? undefined : { settings: { [name]: value } };
   };
   const { batch } = context.workload;
+  request.onProgress?.({ phase: "remedy", detail: "contextLength" });
+  const longest = await longestContext(request, leastContextLength, contextLength - 1);
+  if (longest !== undefined) return { settings: { contextLength: longest } };
   return (
-    (await lower("contextLength", leastContextLength, contextLength)) ??
     (await smallerKvType(context, tries)) ??
     (request.settings?.kvCacheTokens === undefined ? undefined : await lower("kvCacheTokens", contextLength, kvCacheTokens)) ??
     (await lower("maxBatchTokens", leastBatchTokens, maxBatchTokens)) ??

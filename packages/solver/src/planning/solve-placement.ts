@@ -25,6 +25,8 @@ export const rivals: Readonly<Record<RivalName, (priced: PricedProblem) => Place
   autosplit: placeAutosplit,
 };
 
+/** Milliseconds for what the quick search leaves open, where nobody says how long it may take. */
+const quickLimitMs = 1000;
 /** Gap of greedy's answer from which the exact solver is asked although the problem is large. */
 const wideGap = 0.01;
 /** Places to be decided, below which the exact solver is quick. */
@@ -39,8 +41,8 @@ export interface Placers {
 
 export function placersOf(request: PlanRequest): Placers {
   const { strategy = "plan", solver = "auto", signal } = request;
-  const { gap = defaultGap, timeLimitMs } = request;
-  const options = { gap, ...(timeLimitMs !== undefined && { timeLimitMs }), ...(signal && { signal }) };
+  const { gap = defaultGap, timeLimitMs = quickLimitMs } = request;
+  const options = { gap, timeLimitMs, ...(signal && { signal }) };
   if (strategy !== "plan") return { quick: (problem) => placeByStrategy(problem, strategy, options), thorough: () => undefined };
   const quick: Placer = async (problem) => ({ ...(await solveGreedy(problem, options)), name: "greedy" });
   const exactly = async (problem: OffloadProblem, timeLimitMs: number): Promise<NamedSolution> => {
@@ -54,8 +56,7 @@ export function placersOf(request: PlanRequest): Placers {
     case "auto": {
       const isWorthIt = (problem: OffloadProblem, gap: number) =>
         gap > options.gap && (gap >= wideGap || numChoices(problem) <= smallProblem);
-      const thorough: Placers["thorough"] = (problem, gap) =>
-        isWorthIt(problem, gap) ? exactly(problem, request.timeLimitMs ?? 1000) : undefined;
+      const thorough: Placers["thorough"] = (problem, gap) => (isWorthIt(problem, gap) ? exactly(problem, timeLimitMs) : undefined);
       return { quick, thorough };
     }
   }
