@@ -5,7 +5,9 @@ import {
   type DemandDevice,
   type DemandModel,
   type DemandSettings,
+  type DeviceId,
   InsufficientMemoryError,
+  InvalidRequestError,
   type MemoryLedger,
   type ModelSource,
   type OffloadPlan,
@@ -15,6 +17,7 @@ import {
   ThermoclineError,
 } from "@thermocline/spec";
 import { formatBytes } from "./format-bytes.js";
+import { withKvBudget } from "./planning/kv-budget-settings.js";
 import { type AskedSettings, longestContext, mergeSettings, type SizingQuestion, sameSettings } from "./planning/memory-settings.js";
 import { checkPlannedBytes, sumByDevice, totalBytes } from "./planning/planned-bytes.js";
 import { cureOf, findSettingsRemedy, remedyInParameters } from "./planning/remedy.js";
@@ -47,9 +50,12 @@ export class ModelOpening {
    */
   settle(asked: AskedSettings): DemandSettings {
     const { plan } = this.context;
-    const { contextLength, ...others } = mergeSettings(asked, plan?.settings);
-    const settings =
-      contextLength === "max" ? { ...others, ...this.#longest(others) } : { ...others, ...(contextLength && { contextLength }) };
+    const { contextLength, kvBudget, ...others } = mergeSettings(asked, plan?.settings);
+    refuseTwoSizes(asked);
+    let settings: DemandSettings = others;
+    if (contextLength === "max") settings = { ...others, ...this.#longest(others) };
+    else if (contextLength !== undefined) settings = { ...others, contextLength };
+    if (kvBudget !== undefined) settings = this.#withKvBudget(settings, kvBudget);
     if (plan?.bytes !== undefined) this.#checkPlan(plan, settings);
     return settings;
   }
@@ -90,12 +96,29 @@ export class ModelOpening {
     }
   }
 
-  #longest(settings: DemandSettings): { readonly contextLength: number } {
+  /** Fractions are of the ledger's budget, and of what is free in it: with a guarantee that and no more. */
+  #withKvBudget(settings: DemandSettings, kvBudget: string): DemandSettings {
+    const { ledger, owner, placement } = this.context;
+    const guaranteed = this.#guaranteedBytes();
+    const memory = this.#devices.map(({ id }) => {
+      const freeBytes = guaranteed.get(id) ?? ledger.available(id, owner);
+      return [id, { totalBytes: ledger.budget(id), freeBytes }] as const;
+    });
+    const question = { demandModel: this.#demand, devices: this.#devices, placement, memory: Object.fromEntries(memory) };
+    return withKvBudget(question, settings, kvBudget);
+  }
+
+  #guaranteedBytes(): ReadonlyMap<DeviceId, number> {
     const { ledger, owner } = this.context;
-    const guaranteed = new Map<string, number>();
+    const guaranteed = new Map<DeviceId, number>();
     for (const guarantee of ledger.guarantees()) {
       if (guarantee.owner === owner) guaranteed.set(guarantee.device, (guaranteed.get(guarantee.device) ?? 0) + guarantee.byteLength);
     }
+    return guaranteed;
+  }
+
+  #longest(settings: DemandSettings): { readonly contextLength: number } {
+    const guaranteed = this.#guaranteedBytes();
     const isWithinGuarantees = (placed: readonly PlacedBytes[]) =>
       Object.entries(sumByDevice(placed)).every(
         ([device, bytes]) => totalBytes(bytes) <= (guaranteed.get(device) ?? Number.POSITIVE_INFINITY),
@@ -143,4 +166,10 @@ export class ModelOpening {
     this.#demandModel = demandModel;
     return demandModel;
   }
+}
+
+function refuseTwoSizes({ contextLength, kvCacheTokens, kvBudget }: AskedSettings): void {
+  if (kvBudget === undefined) return;
+  const other = kvCacheTokens !== undefined ? "kvCacheTokens" : contextLength === "max" ? "the longest context" : undefined;
+  if (other !== undefined) throw new InvalidRequestError("kvBudget", kvBudget, `was given beside ${other}`, "leave one of the two out");
 }

@@ -16,6 +16,12 @@ export interface OpenOptions extends ResourceOptions {
   /** Tokens that the KV cache holds over all sequences, in layers that see all of the context; default: `contextLength` for each of
    *  `maxSequences`. */
   readonly kvCacheTokens?: number;
+  /**
+   * In place of `kvCacheTokens`: bytes ("4GiB"), tokens ("tokens:32768"), or a fraction with its meaning: "total:0.3" of the budget, "free:0.5"
+   * of what is free, or as "lmdeploy:0.8", "lightllm:0.9", "vllm:0.9" and "sglang:0.88" mean it. Without `contextLength` the context is no
+   * longer than that.
+   */
+  readonly kvBudget?: string;
   /** Of cached keys and values; default: each device's own. */
   readonly keyCacheDType?: DType;
   readonly valueCacheDType?: DType;
@@ -59,8 +65,12 @@ export interface OpenedModel extends Engine {
  * reason. Nothing stays open or reserved then.
  */
 export function open(location: ModelLocation, options: OpenOptions = {}): Promise<OpenedModel> {
-  const { contextLength, maxSequences, maxBatchTokens, kvCacheTokens, keyCacheDType, valueCacheDType, maxScoredTokens } = options;
-  const asked = { contextLength, maxSequences, maxBatchTokens, kvCacheTokens, keyCacheDType, valueCacheDType, maxScoredTokens };
+  const { contextLength, maxSequences, maxBatchTokens, kvCacheTokens, kvBudget } = options;
+  const { keyCacheDType, valueCacheDType, maxScoredTokens } = options;
+  const asked = {
+    ...{ contextLength, maxSequences, maxBatchTokens, kvCacheTokens, kvBudget },
+    ...{ keyCacheDType, valueCacheDType, maxScoredTokens },
+  };
   return withResources(location, options, asked, async ({ source, config, backends, ledger, placement, settings, name, owner }, own) => {
     checkGeneratesText(config);
     const { prefixCache, signal, onProgress, trace } = options;

@@ -25,7 +25,7 @@ describe("thermocline", () => {
     expect(await thermocline(["--version"])).toEqual({ exitCode: 0, stdout: `${version}\n`, stderr: "" });
   });
 
-  it.each(["run", "chat", "inspect", "tokenize", "embed", "eval", "bench", "logprobs"])(
+  it.each(["run", "chat", "plan", "inspect", "tokenize", "embed", "eval", "bench", "logprobs"])(
     "shows an example of %s in its help",
     async (command) => {
       const { exitCode, stdout } = await thermocline([command, "--help"]);

@@ -59,7 +59,7 @@ const cases: readonly [what: string, args: () => readonly string[], code: string
     "a context that does not fit into memory",
     () => ["run", file("long.gguf", longContext), ...ask, "--context", String(hugeContext)],
     "insufficient-memory",
-    /needs \d+ bytes, \d+ are free.*lower the context length/,
+    /needs \d+ bytes, \d+ are free.*; use contextLength: \d+, which fits/,
   ],
   [
     "a prompt longer than the context",

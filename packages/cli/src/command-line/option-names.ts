@@ -5,7 +5,9 @@ import { cureOf, remedyInOptions } from "../planning/remedy.js";
 const optionOfParameter: Readonly<Record<string, string>> = {
   backend: "--backend",
   batch: "--batch",
+  budgets: "--budget",
   budgetBytes: "--budget",
+  claims: "--claim",
   contextDepth: "--depth",
   contextLength: "--context",
   cpuExperts: "--cpu-experts",
@@ -19,8 +21,10 @@ const optionOfParameter: Readonly<Record<string, string>> = {
   maxBatchTokens: "--batch-tokens",
   maxGpuLayers: "--max-gpu-layers",
   maxSequences: "--sequences",
+  maxTimeToFirstTokenSeconds: "--max-ttft",
   maxTokens: "--max-tokens",
   minTokens: "--min-tokens",
+  minTokensPerSecond: "--min-tokens-per-second",
   outputTokens: "--output-tokens",
   plan: "--plan",
   promptTokens: "--prompt-tokens",
@@ -33,7 +37,7 @@ const optionOfParameter: Readonly<Record<string, string>> = {
 
 /** Parameters whose names are no words that a sentence uses as well. */
 const unmistakable = new RegExp(
-  `\\b(${Object.keys(optionOfParameter)
+  `(?<![.\\w])(${Object.keys(optionOfParameter)
     .filter((name) => /[A-Z]/.test(name))
     .join("|")})\\b`,
   "g",
@@ -43,13 +47,24 @@ const unmistakable = new RegExp(
 export function messageWithOptions(error: ThermoclineError): string {
   const remedy = (error as { readonly remedy?: PlanRemedy }).remedy;
   if (remedy !== undefined && error.message.endsWith(error.cure))
-    return `${error.message.slice(0, -error.cure.length)}${cureOf(remedy, remedyInOptions(remedy))}`;
+    return `${error.message.slice(0, -error.cure.length)}${whoseOf(error.cure)}${cureOf(remedy, remedyInOptions(remedy))}`;
+  // A plan's fields have the same names, and are meant.
+  if (error.code === "invalid-plan") return error.message;
+  return nameParameter(error).replace(unmistakable, (name) => optionOfParameter[name]!);
+}
+
+/** "for chat: " where a cure is for one of several models. */
+function whoseOf(cure: string): string {
+  return /^for .+?: /.exec(cure)?.[0] ?? "";
+}
+
+function nameParameter(error: ThermoclineError): string {
   if (!(error.code === "invalid-request" && "parameter" in error)) return error.message;
   const { parameter } = error as InvalidRequestError;
   const option = optionOf(parameter);
-  const named =
-    option === undefined || !error.message.startsWith(`${parameter}:`) ? error.message : option + error.message.slice(parameter.length);
-  return named.replace(unmistakable, (name) => optionOfParameter[name]!);
+  return option === undefined || !error.message.startsWith(`${parameter}:`)
+    ? error.message
+    : option + error.message.slice(parameter.length);
 }
 
 /** Of `contextLength`, `workload.batch` or `budgets["cuda:0"].reserveBytes`. */

@@ -97,7 +97,7 @@ export function collectClaim(text: string, earlier: Readonly<Record<string, Clai
   const wanted = "a model, = and a size or a percentage, such as chat=12GiB or chat=40%";
   const { name, value } = parseAssignment(text, wanted);
   if (Object.hasOwn(earlier, name)) throw new InvalidArgumentError(`${name} has one already.`);
-  if (!value.endsWith("%")) return { ...earlier, [name]: { byteLength: byteSize(value) } };
+  if (!value.endsWith("%")) return { ...earlier, [name]: { bytes: byteSize(value) } };
   const percent = parseNumber(value.slice(0, -1));
   if (!(percent > 0 && percent <= 100)) throw new InvalidArgumentError("A percentage above 0 to 100 is needed.");
   return { ...earlier, [name]: { fraction: percent / 100 } };

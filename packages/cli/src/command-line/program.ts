@@ -1,10 +1,12 @@
 /** The commands, and the parsing of arguments. Actions import what they run. */
 import { Command, CommanderError } from "commander";
 import { addBench } from "./declarations/benchmark.js";
+import { addDoctor } from "./declarations/doctor.js";
 import { addEmbed } from "./declarations/embedding.js";
 import { addEval } from "./declarations/evaluation.js";
 import { addChat, addLogprobs, addRun } from "./declarations/generation.js";
 import { addInspect, addTokenize } from "./declarations/inspection.js";
+import { addPlan } from "./declarations/planning.js";
 import { packageDescription, packageVersion } from "./package-manifest.js";
 import { writeOutput } from "./standard-streams.js";
 import { usageErrorOf } from "./usage.js";
@@ -13,7 +15,7 @@ export function createProgram(): Command {
   const program = new Command("thermocline").description(packageDescription).version(packageVersion);
   // Commands inherit this: what is wrong is thrown, and said where all errors are said.
   program.exitOverride().configureOutput({ outputError: () => {} });
-  const additions = [addRun, addChat, addInspect, addTokenize, addEmbed, addEval, addBench, addLogprobs];
+  const additions = [addRun, addChat, addPlan, addInspect, addTokenize, addEmbed, addEval, addBench, addLogprobs, addDoctor];
   for (const add of additions) add(program);
   return program;
 }

@@ -5,6 +5,8 @@ import type { DemandDevice, DemandModel, DemandSettings, PlacedBytes, Placement 
 export interface AskedSettings extends Omit<DemandSettings, "contextLength"> {
   /** "max": the longest that fits. */
   readonly contextLength?: number | "max";
+  /** In place of `kvCacheTokens`. */
+  readonly kvBudget?: string;
 }
 
 /** A placed model whose settings are in question. */
@@ -23,9 +25,8 @@ export const kvBlockTokens = 32;
 export function mergeSettings(asked: AskedSettings, planned: DemandSettings = {}): AskedSettings {
   const given = Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined)) as AskedSettings;
   const { kvCacheTokens, ...others } = planned;
-  const keepsTokens = ["contextLength", "maxSequences"].every(
-    (name) => given[name as "maxSequences"] === undefined || given[name as "maxSequences"] === planned[name as "maxSequences"],
-  );
+  const isKept = (name: "contextLength" | "maxSequences") => given[name] === undefined || given[name] === planned[name];
+  const keepsTokens = given.kvBudget === undefined && isKept("contextLength") && isKept("maxSequences");
   return { ...others, ...(keepsTokens && kvCacheTokens !== undefined && { kvCacheTokens }), ...given };
 }
 

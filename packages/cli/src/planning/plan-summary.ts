@@ -4,12 +4,16 @@ import { formatBytes } from "../format-bytes.js";
 import { formatTable } from "../format-table.js";
 import { describePlacement } from "./describe-placement.js";
 
-export function summarizePlan(plan: OffloadPlan): string {
+/** `machine`: the ids of its devices, among which a plan names those that hold something. */
+export function summarizePlan(plan: OffloadPlan, machine: readonly DeviceId[] = []): string {
+  const isExact = (plan.estimates ?? []).length === 0;
   const rows: (readonly [string, string])[] = [
     ["model", describeModel(plan)],
     ["machine", plan.machine?.name ?? Object.keys(plan.devices).join(", ")],
     ["memory for", describeSettings(plan)],
+    ["fits", isExact ? "yes, to the byte" : "yes; bytes are upper bounds, estimated"],
     ...deviceRows(plan),
+    ...machine.filter((id) => plan.devices[id] === undefined).map((id) => [id, "holds nothing"] as const),
     ...predictionRows(plan),
     ["limit", limitOf(plan)],
     ...solverRows(plan),
@@ -52,7 +56,7 @@ function deviceRows(plan: OffloadPlan): (readonly [string, string])[] {
   return Object.entries(plan.devices).flatMap(([id, device]) => {
     const bytes = plan.bytes?.[id];
     const units = placement.get(id);
-    if (units === undefined) return [[id, "holds nothing"] as const];
+    if (units === undefined) return [];
     const limit = limitBytes(device);
     const classes = Object.entries(bytes ?? {}).filter(([, byteLength]) => byteLength > 0);
     const largest = classes.sort((a, b) => b[1] - a[1]).slice(0, 3);
@@ -121,8 +125,8 @@ function usedDevices({ units }: OffloadPlan): readonly DeviceId[] {
 function solverRows({ solver }: OffloadPlan): (readonly [string, string])[] {
   if (solver === undefined) return [];
   const { name, status, gap } = solver;
-  const distance = gap <= 0 ? "no placement is predicted faster" : `no placement is more than ${(gap * 100).toPrecision(2)} % faster`;
-  return [["solver", `${name}, ${status}: ${distance}`]];
+  const percent = Math.max(0.01, Math.ceil(gap * 1e4) / 100);
+  return [["solver", `${name}, ${status}: no placement is predicted more than ${percent} % faster`]];
 }
 
 function nextOf(plan: OffloadPlan): string {
@@ -130,7 +134,8 @@ function nextOf(plan: OffloadPlan): string {
   const all = classes.reduce((sum, bytes) => sum + sumOf(bytes), 0);
   const kvCache = classes.reduce((sum, bytes) => sum + (bytes["kv-cache"] ?? 0), 0);
   const more = "--explain shows it by layer";
-  if (spilledBytes(plan) === 0) return `--context max finds the longest context that fits; ${more}`;
+  const isLongest = plan.settings?.contextLength === plan.summary?.contextLength;
+  if (spilledBytes(plan) === 0) return isLongest ? more : `--context max finds the longest context that fits; ${more}`;
   const smaller = kvCache > all / 8 ? "--kv-type q8_0 halves the KV cache, " : "";
   return `${smaller}--curve shows what more memory would buy; ${more}`;
 }

@@ -1,16 +1,15 @@
 /** What `thermocline plan` is asked, as its options say it. */
+import type { StrategyName } from "@thermocline/solver";
 import type { DemandSettings, Workload } from "@thermocline/spec";
 
 /** A model's share of each GPU when several models share a machine: bytes, or a part of the device's memory. */
-export type Claim = { readonly byteLength: number } | { readonly fraction: number };
+export type Claim = { readonly bytes: number } | { readonly fraction: number };
 
 export interface DevicePin {
   /** A regular expression over whole unit ids. */
   readonly pattern: string;
   readonly device: string;
 }
-
-export type PlanStrategy = "plan" | "autosplit" | "whole-layer" | "ffn-first";
 
 export interface PlanningOptions {
   readonly machine?: string;
@@ -36,7 +35,7 @@ export interface PlanningOptions {
   readonly maxGpuLayers?: number;
   readonly cpuExperts?: boolean;
   readonly solver: "auto" | "greedy" | "exact";
-  readonly strategy: PlanStrategy;
+  readonly strategy: StrategyName;
 
   readonly minTokensPerSecond?: number;
   readonly maxTtft?: number;

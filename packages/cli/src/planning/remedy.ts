@@ -50,8 +50,9 @@ function smallerTypes({ devices }: SizingQuestion, { keyCacheDType, valueCacheDT
 }
 
 /** The clause that says it, whoever's words `change` is in. */
-export function cureOf({ settings }: PlanRemedy, change: string): string {
-  return settings === undefined ? `raise the budget: ${change}` : `use ${change}, which fits`;
+export function cureOf({ settings, memoryBytes }: PlanRemedy, change: string): string {
+  if (settings !== undefined) return `use ${change}, which fits`;
+  return memoryBytes === undefined ? `raise the budget: ${change}` : `take more memory: ${change}`;
 }
 
 /** In words of `open`: `contextLength: 2048`. */

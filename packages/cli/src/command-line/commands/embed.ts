@@ -7,6 +7,7 @@ import type { ModelOptions } from "../options.js";
 import { readInput, writeOutput } from "../standard-streams.js";
 
 export interface EmbedOptions extends ModelOptions {
+  readonly context?: number;
   readonly file?: string;
 }
 
@@ -16,7 +17,7 @@ const cure = "give texts, --file with a text a line, or pipe such lines to stdin
 const textsPerWrite = 32;
 
 export async function embed(path: string, texts: readonly string[], options: EmbedOptions): Promise<void> {
-  const { backend, isa, threads, plan, context, batchTokens, file, json } = options;
+  const { backend, isa, threads, plan, context, batchTokens, budget, reserve, file, json } = options;
   if (file !== undefined && texts.length > 0)
     throw new InvalidRequestError("--file", file, "was given beside texts", "give the one or the others");
   await interruptible(async (signal) => {
@@ -25,7 +26,8 @@ export async function embed(path: string, texts: readonly string[], options: Emb
     if (inputs.length === 0) throw new InvalidRequestError("text", "", "was not given", cure);
     const empty = inputs.indexOf("");
     if (empty >= 0) throw new InvalidRequestError("text", "", `number ${empty + 1} is empty`, "leave empty texts and lines out");
-    const opening = { backend, isa, threads, plan, contextLength: context, maxBatchTokens: batchTokens, signal };
+    const limits = { budgetBytes: budget, reserveBytes: reserve };
+    const opening = { backend, isa, threads, plan, contextLength: context, maxBatchTokens: batchTokens, ...limits, signal };
     await withLoaded(
       (watching) => openEmbedder(path, { ...opening, ...watching }),
       json === true,

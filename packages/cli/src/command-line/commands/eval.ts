@@ -16,6 +16,7 @@ import { createProgressBar } from "../progress-bar.js";
 import { writeNotice, writeOutput } from "../standard-streams.js";
 
 export interface EvalOptions extends ModelOptions {
+  readonly context?: number;
   readonly text: string;
   readonly chunks?: number;
   readonly tokens?: number;
