@@ -7,11 +7,14 @@ const common = { format: "esm", target: "node20" } as const;
 // Our own packages go into these: they run where nothing is installed.
 const selfContained = { noExternal: [/./], external: [/^node:/, "highs"], splitting: false, silent: true };
 
-/** `import text from "bundle:./file.ts"`: the file and all that it imports, as the text of one classic script. */
+/** `import text from "./file.ts?text"`: the file and all that it imports, as the text of one classic script. */
 const bundledText: NonNullable<Options["esbuildPlugins"]>[number] = {
   name: "bundled-text",
   setup({ onResolve, onLoad, esbuild, initialOptions: { target, external } }) {
-    onResolve({ filter: /^bundle:/ }, ({ path, resolveDir }) => ({ path: resolve(resolveDir, path.slice(7)), namespace: "bundled-text" }));
+    onResolve({ filter: /\?text$/ }, ({ path, resolveDir }) => ({
+      path: resolve(resolveDir, path.slice(0, -"?text".length)),
+      namespace: "bundled-text",
+    }));
     onLoad({ filter: /./, namespace: "bundled-text" }, async ({ path }) => {
       const common = { bundle: true, write: false, minify: true, format: "iife", platform: "browser", logLevel: "error" } as const;
       const { outputFiles } = await esbuild.build({ ...common, entryPoints: [path], target, external: ["node:*", ...(external ?? [])] });

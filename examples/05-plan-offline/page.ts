@@ -1,10 +1,11 @@
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
 /** The page: what is chosen goes to the planner, and what comes back is shown. */
-import workerSource from "bundle:./planning-worker.ts";
+
 import { InvalidRequestError } from "@thermocline/spec";
 import type { Answer, Question } from "./messages.js";
 import { showCurve, showError, showLongestContext, showPlan } from "./output.js";
+import workerSource from "./planning-worker.ts?text";
 import { element, fillIn, readWishes } from "./wishes-form.js";
 
 // Made of text that the page carries: a page that was opened as a file may start no worker from another file.
