@@ -13,6 +13,8 @@ interface PricedMove {
   readonly seconds: number;
   /** Change by device. */
   readonly bytes: Float64Array;
+  /** First units of the places where the same move can be made, the move's own among them. */
+  readonly alike: readonly number[];
 }
 
 /** Of moves that gain time, and of those that make room for them, so many are paired; of the pairs so many are priced exactly. */
@@ -71,14 +73,22 @@ export class Exchange {
     for (let current = overflow(); current > 0; current = overflow()) {
       let best: PricedMove | undefined;
       let least = Number.POSITIVE_INFINITY;
+      const priceOfRoom = ({ seconds, bytes }: PricedMove, before: number) => {
+        const saved = before - overflow(bytes);
+        return saved <= 0 ? Number.POSITIVE_INFINITY : seconds > 0 ? seconds / saved : seconds * saved;
+      };
       for (const priced of this.#moves()) {
-        const saved = current - overflow(priced.bytes);
-        if (saved <= 0) continue;
-        const price = priced.seconds > 0 ? priced.seconds / saved : priced.seconds * saved;
+        const price = priceOfRoom(priced, current);
         if (price < least) [best, least] = [priced, price];
       }
       if (best === undefined) return false;
-      this.#apply(best);
+      const most = least + Math.abs(least) * 0.01;
+      for (const place of best.alike) {
+        const left = overflow();
+        const priced = this.#priceOf(movedTo(best.move, place));
+        if (left > 0 && priceOfRoom(priced, left) <= most) this.#apply(priced);
+      }
+      if (overflow() >= current) return false;
     }
     return true;
   }
@@ -95,13 +105,16 @@ export class Exchange {
     const gaining = moves.filter((priced) => this.#gains(priced.seconds) && this.#fits(priced.bytes)).sort((a, b) => a.seconds - b.seconds);
     let isImproved = false;
     const touched = new Set<number>();
-    for (const { move } of gaining) {
-      if (move.some(([unit]) => touched.has(unit))) continue;
-      const priced = this.#priceOf(move);
-      if (!this.#gains(priced.seconds) || !this.#fits(priced.bytes)) continue;
-      this.#apply(priced);
-      for (const [unit] of move) touched.add(unit);
-      isImproved = true;
+    for (const { move, alike } of gaining) {
+      for (const place of alike) {
+        const moved = movedTo(move, place);
+        if (moved.some(([unit]) => touched.has(unit))) continue;
+        const priced = this.#priceOf(moved);
+        if (!this.#gains(priced.seconds) || !this.#fits(priced.bytes)) continue;
+        this.#apply(priced);
+        for (const [unit] of moved) touched.add(unit);
+        isImproved = true;
+      }
     }
     return isImproved;
   }
@@ -165,7 +178,7 @@ export class Exchange {
   }
 
   /** The chain is priced again from the first change to where the stream takes its old course. */
-  #priceOf(move: Move): PricedMove {
+  #priceOf(move: Move, alike: readonly number[] = []): PricedMove {
     const { numDevices, units } = this.#problem;
     const bytes = new Float64Array(numDevices);
     for (const [unit, choice] of move) {
@@ -185,28 +198,39 @@ export class Exchange {
       seconds += secondsAt(this.#problem, units[index]!, choice, home) - secondsAt(this.#problem, units[index]!, old, this.#homes[index]!);
       home = homeAfter(units[index]!, choice, home);
     }
-    return { move, seconds, bytes };
+    return { move, seconds, bytes, alike };
   }
 
   /** Every move of a single unit or layer; of places that are alike in all that matters only the first. */
   #moves(): readonly PricedMove[] {
     const { units, numDevices } = this.#problem;
     const moves: PricedMove[] = [];
-    const seen = new Set<string>();
-    const isNew = (indices: readonly number[]) => {
-      const next = this.#choices[indices.at(-1)! + 1];
-      const key = `${indices.map((index) => this.#numberOf(units[index]!.wholeSeconds) + 1e6 * this.#numberOf(this.#choices[index]!))} ${this.#homes[indices[0]!]} ${next?.whole}`;
-      return seen.size !== seen.add(key).size;
+    const places = new Map<string, number[]>();
+    /** Undefined where a place like this one has been met. */
+    const placesLike = (indices: readonly number[]): readonly number[] | undefined => {
+      const first = indices[0]!;
+      const numbers = indices.map((index) => this.#numberOf(units[index]!.wholeSeconds) * 2 ** 26 + this.#numberOf(this.#choices[index]!));
+      const key = `${numbers} ${this.#homes[first]} ${this.#choices[indices.at(-1)! + 1]?.whole}`;
+      const known = places.get(key);
+      if (known !== undefined) {
+        known.push(first);
+        return undefined;
+      }
+      const own = [first];
+      places.set(key, own);
+      return own;
     };
     for (const [index, unit] of units.entries()) {
-      if (!isNew([index])) continue;
-      for (const choice of this.#alternatives(unit, this.#choices[index]!)) moves.push(this.#priceOf([[index, choice]]));
+      const alike = placesLike([index]);
+      if (alike === undefined) continue;
+      for (const choice of this.#alternatives(unit, this.#choices[index]!)) moves.push(this.#priceOf([[index, choice]], alike));
     }
     for (const layer of this.#layers) {
-      if (layer.length < 2 || !isNew(layer)) continue;
+      const alike = layer.length < 2 ? undefined : placesLike(layer);
+      if (alike === undefined) continue;
       for (let device = 0; device < numDevices; device++) {
         if (layer.some((index) => units[index]!.wholeSeconds[device] === Number.POSITIVE_INFINITY)) continue;
-        moves.push(this.#priceOf(layer.map((index) => [index, this.pricing.whole(units[index]!, device)])));
+        moves.push(this.#priceOf(layer.map((index) => [index, this.pricing.whole(units[index]!, device)]), alike));
       }
     }
     return moves;
@@ -245,6 +269,12 @@ export class Exchange {
     }
     return choices;
   }
+}
+
+/** The same move with `place` as its first unit. */
+function movedTo(move: Move, place: number): Move {
+  const offset = place - move[0]![0];
+  return offset === 0 ? move : move.map(([unit, choice]) => [unit + offset, choice]);
 }
 
 /** Groups by part and class, also of a unit that lies whole; undefined where its device cannot hold a part. */

@@ -1,5 +1,5 @@
 /** Where one unit lies, with all that solvers ask of it, and chains of such choices. */
-import type { PlacedPart, Placement } from "@thermocline/spec";
+import type { IndexRange, OffloadUnit, PlacedPart, Placement } from "@thermocline/spec";
 import { numPhases, type PricedProblem, type PricedUnit } from "./priced-problem.js";
 import type { PricedRows } from "./priced-rows.js";
 import { rangesOf } from "./row-groups.js";
@@ -94,17 +94,29 @@ export function bytesOfChoices({ numDevices }: PricedProblem, choices: readonly 
 
 /** The groups of each class go to the parts in order, so that the parts' ranges are as long as can be. */
 export function placementOf({ problem: { devices }, units }: PricedProblem, choices: readonly Choice[]): Placement {
-  const partsOf = ({ unit, rows }: PricedUnit, { whole, counts }: Choice): readonly PlacedPart[] => {
-    if (whole >= 0) return [{ device: devices[whole]!.id }];
-    const taken = rows!.classes.map(() => 0);
-    return rows!.parts.flatMap(({ device }, index): readonly PlacedPart[] => {
-      const groups = rows!.classes.flatMap((members, classIndex) => {
-        const first = taken[classIndex]!;
-        taken[classIndex] = first + counts![index]![classIndex]!;
-        return members.slice(first, taken[classIndex]);
-      });
-      return groups.length === 0 ? [] : [{ device: devices[device]!.id, rows: rangesOf(unit, groups) }];
+  // Units that are alike share `rows`, and often choices.
+  const known = new Map<PricedRows, Map<Choice, readonly PlacedPart[]>>();
+  return new Map(
+    units.map(({ unit, rows }, index): [string, readonly PlacedPart[]] => {
+      const choice = choices[index]!;
+      if (choice.whole >= 0) return [unit.id, [{ device: devices[choice.whole]!.id }]];
+      const ofRows = known.get(rows!) ?? new Map<Choice, readonly PlacedPart[]>();
+      known.set(rows!, ofRows);
+      const parts = ofRows.get(choice) ?? partsOf(unit, rows!, choice).map(([device, ranges]) => ({ device: devices[device]!.id, rows: ranges }));
+      ofRows.set(choice, parts);
+      return [unit.id, parts];
+    }),
+  );
+}
+
+function partsOf(unit: OffloadUnit, { classes, parts }: PricedRows, { counts }: Choice): readonly (readonly [number, readonly IndexRange[]])[] {
+  const taken = classes.map(() => 0);
+  return parts.flatMap(({ device }, part) => {
+    const groups = classes.flatMap((members, index) => {
+      const first = taken[index]!;
+      taken[index] = first + counts![part]![index]!;
+      return members.slice(first, taken[index]);
     });
-  };
-  return new Map(units.map((priced, index) => [priced.unit.id, partsOf(priced, choices[index]!)]));
+    return groups.length === 0 ? [] : [[device, rangesOf(unit, groups)] as const];
+  });
 }

@@ -45,7 +45,13 @@ function blocksByFrequency({ rows }: OffloadUnit, numBlocks: number): Int32Array
 /** Ascending, with ranges that touch made one. */
 export function rangesOf({ rows }: OffloadUnit, groups: readonly RowGroup[]): readonly IndexRange[] {
   const { count, blockSize } = rows!;
-  const blocks = Int32Array.from(groups.flatMap((group) => [...group.blocks])).sort();
+  const blocks = new Int32Array(groups.reduce((sum, group) => sum + group.blocks.length, 0));
+  let filled = 0;
+  for (const group of groups) {
+    blocks.set(group.blocks, filled);
+    filled += group.blocks.length;
+  }
+  blocks.sort();
   const ranges: [number, number][] = [];
   for (const block of blocks) {
     const first = block * blockSize;
