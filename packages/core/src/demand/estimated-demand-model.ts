@@ -15,6 +15,7 @@ import type {
   ResolvedDemandSettings,
   UnitBytes,
 } from "@thermocline/spec";
+import { embeddingLimitsOf } from "../embedder-options.js";
 import { resolveEngineSettings, stepLimitsOf } from "../engine-options.js";
 import { alignUp } from "../graph/arena-plan.js";
 import type { StepLimits } from "../graph/step-limits.js";
@@ -51,10 +52,10 @@ class EstimatedDemandModel implements DemandModel {
 
   demandOf(devices: readonly DemandDevice[], settings: DemandSettings): MemoryDemand {
     checkDevices(devices);
-    const limits = this.#limitsOf(settings);
+    const { limits, settings: resolved } = this.#resolve(settings);
     return {
       model: this.model,
-      settings: this.#resolve(settings),
+      settings: resolved,
       estimates: this.#estimates(),
       units: this.#units.map(({ unit }) => unit),
       devices: Object.fromEntries(devices.map((device) => [device.id, this.#deviceDemand(device, devices.length, limits)])),
@@ -64,7 +65,7 @@ class EstimatedDemandModel implements DemandModel {
 
   bytesOf(devices: readonly DemandDevice[], settings: DemandSettings, placement: Placement): readonly PlacedBytes[] {
     checkDevices(devices);
-    const limits = this.#limitsOf(settings);
+    const { limits } = this.#resolve(settings);
     checkPlacement(
       placement,
       this.#units.map(({ unit }) => unit),
@@ -83,18 +84,21 @@ class EstimatedDemandModel implements DemandModel {
     return [];
   }
 
-  #resolve(settings: DemandSettings): ResolvedDemandSettings {
-    return resolveEngineSettings(settings, this.#shape);
-  }
-
-  #limitsOf(settings: DemandSettings): StepLimits {
+  /** As an engine would take them, or, for vectors of texts, an embedder. */
+  #resolve(settings: DemandSettings): { readonly limits: StepLimits; readonly settings: ResolvedDemandSettings } {
+    const shape = this.#shape;
+    if (shape.isEmbedder) {
+      const limits = embeddingLimitsOf(settings, { contextLength: shape.contextLength, layers: [] });
+      const { contextLength, maxBatchTokens, maxSequences, kvGroups, blockSize } = limits;
+      return { limits, settings: { contextLength, maxBatchTokens, maxSequences, kvCacheTokens: kvGroups[0]!.numBlocks * blockSize } };
+    }
     // Only layers with a cache of their own share blocks.
-    const layers = this.#shape.layers.flatMap(({ attention }) => {
+    const layers = shape.layers.flatMap(({ attention }) => {
       if (attention.kind !== "grouped-query" && attention.kind !== "latent") return [];
       const slidingWindow = slidingWindowOf(attention);
       return [slidingWindow === undefined ? {} : { slidingWindow }];
     });
-    return stepLimitsOf(settings, { ...this.#shape, layers });
+    return { limits: stepLimitsOf(settings, { ...shape, layers }), settings: resolveEngineSettings(settings, shape) };
   }
 
   #estimates(): readonly string[] {

@@ -11,13 +11,15 @@ export interface AttentionReading {
   readonly isRecurrent: readonly boolean[];
   /** Of all layers that the file counts, those that nothing here runs included. */
   readonly numLayers: number;
+  /** Texts are computed whole, so that keys and values are activations. */
+  readonly keepsNothing: boolean;
 }
 
 /** @throws InvalidTensorError where keys are missing, malformed, or contradict the tensors. */
 export function readAttention(
   metadata: ArchitectureMetadata,
   layers: readonly LayerTensors[],
-  { hiddenSize, slidingWindows, isRecurrent, numLayers }: AttentionReading,
+  { hiddenSize, slidingWindows, isRecurrent, numLayers, keepsNothing }: AttentionReading,
 ): readonly AttentionShape[] {
   const heads = new HeadsReader(metadata, hiddenSize, numLayers);
   const numShared = metadata.number("attention.shared_kv_layers", 0);
@@ -28,7 +30,6 @@ export function readAttention(
       `${numShared}`,
     );
   const firstShared = layers.length - numShared;
-  const isCausal = metadata.boolean("attention.causal", true);
 
   const shapes: AttentionShape[] = [];
   layers.forEach((tensors, layer) => {
@@ -37,7 +38,7 @@ export function readAttention(
     // A delta rule has queries, keys and values too; the heads of its layer keep none of them.
     const attends = (keepsKeys || hasQueries(metadata, tensors)) && !(isRecurrent[layer] && heads.numKvHeads(layer) === 0);
     const isShared = attends && !isRecurrent[layer] && (layer >= firstShared || !keepsKeys);
-    if (!isCausal || !attends) {
+    if (keepsNothing || !attends) {
       shapes.push({ kind: "none" });
     } else if (isShared) {
       shapes.push(sharedShape(metadata, shapes, { layer, slidingWindow, slidingWindows, numHeads: heads.numHeads(layer) }));

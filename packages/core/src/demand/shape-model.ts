@@ -29,6 +29,7 @@ export function readModelShape(source: ModelSource): ModelShape {
   if (!Number.isInteger(numAhead) || numAhead < 0 || numAhead >= numLayers)
     throw metadata.unsupported("nextn_predict_layers", `${numAhead} of ${numLayers} layers cannot predict further tokens`);
 
+  const isEmbedder = metadata.number("pooling_type", 0) !== 0 || !metadata.boolean("attention.causal", true);
   const grouped = groupByLayer(metadata, numLayers);
   const tensors = grouped.layers.slice(0, numLayers - numAhead);
   const windows = readWindows(metadata, numLayers);
@@ -38,6 +39,7 @@ export function readModelShape(source: ModelSource): ModelShape {
     slidingWindows: windows.slidingWindows,
     isRecurrent: states.map((state) => state !== undefined),
     numLayers,
+    keepsNothing: isEmbedder,
   });
   const layers = tensors.map((layer, index): LayerShape => {
     const recurrentState = states[index];
@@ -56,7 +58,7 @@ export function readModelShape(source: ModelSource): ModelShape {
     numResidualStreams: metadata.positive("altup.num_inputs", 1),
     vocabSize,
     contextLength,
-    isEmbedder: source.metadata.has(`${architecture}.pooling_type`) || !metadata.boolean("attention.causal", true),
+    isEmbedder,
     layers,
     tensors: grouped.others,
     assumptions: [

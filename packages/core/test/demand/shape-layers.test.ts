@@ -375,6 +375,28 @@ describe("the demand of a file", () => {
   });
 });
 
+describe("a model that makes vectors of texts", () => {
+  it("keeps no keys, reads whole texts in a step, and has no head of its own", async () => {
+    const options = header(
+      "nomic-bert",
+      { context_length: 2048, "attention.causal": false, pooling_type: 1, "attention.sliding_window": 64 },
+      2,
+      () => ({
+        attn_qkv: [(4 + 2 * 2) * 64, hiddenSize],
+        attn_output: [hiddenSize, 256],
+        ...gatedFeedForward(hiddenSize, 1024),
+      }),
+    );
+    await using source = await openHeader(options);
+    const { settings, units, devices } = createEstimatedDemandModel(source).demandOf([cpu], {});
+    expect(settings).toMatchObject({ contextLength: 2048, maxBatchTokens: 2048 });
+    expect(units.every(({ kvCache }) => kvCache === undefined)).toBe(true);
+    expect(units.at(-1)!.tensors).toEqual(["output_norm.weight"]);
+    // At the least keys and values of a whole text, and the neurons of one of gate and up.
+    expect(devices["cpu:0"]!.overheadBytes.activations).toBeGreaterThan(2048 * 4 * (2 * 2 * 64 + 1024));
+  });
+});
+
 describe("a tied head", () => {
   it("takes the embedding's table once where both lie on one device", async () => {
     await using source = await openHeader(
