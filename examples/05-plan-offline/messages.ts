@@ -15,11 +15,5 @@ export type Answer = { readonly number: number } & (
   | { readonly kind: "plan"; readonly plan: OffloadPlan }
   | { readonly kind: "longest-context"; readonly contextLength: number }
   | { readonly kind: "curve"; readonly points: readonly Pick<BudgetPoint, "bytes" | "tokensPerSecond">[]; readonly vramBytes: number }
-  | { readonly kind: "error"; readonly problem: string; readonly cure: string; readonly remedy?: Remedy }
+  | { readonly kind: "error"; readonly problem: string; readonly cure: string; readonly remedy?: Wishes }
 );
-
-/** A change that has been tried and fits. */
-export interface Remedy {
-  readonly text: string;
-  readonly wishes: Wishes;
-}

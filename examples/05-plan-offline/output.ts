@@ -52,10 +52,17 @@ function rateOf(tokensPerSecond: number): string {
 
 export function showError(problem: string, cure: string, remedy?: { readonly text: string; readonly apply: () => void }): void {
   document.body.dataset.state = "error";
-  element("problem").textContent = `${problem.charAt(0).toUpperCase()}${problem.slice(1)}.`;
-  element("cure").textContent = cure === "" ? "" : `${cure.charAt(0).toUpperCase()}${cure.slice(1)}.`;
+  element("problem").textContent = sentenceOf(problem);
+  element("cure").textContent = sentenceOf(cure);
   const button = element<HTMLButtonElement>("apply");
   button.hidden = remedy === undefined;
   button.textContent = remedy?.text ?? "";
   button.onclick = () => remedy?.apply();
+}
+
+/** Errors count single bytes; of many, people read gibibytes. */
+function sentenceOf(clause: string): string {
+  if (clause === "") return "";
+  const readable = clause.replace(/\b(\d{8,}) bytes/g, (_, bytes) => `${(Number(bytes) / gib).toFixed(2)} GiB`);
+  return `${readable.charAt(0).toUpperCase()}${readable.slice(1)}.`;
 }

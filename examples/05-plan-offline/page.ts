@@ -6,7 +6,7 @@ import { InvalidRequestError } from "@thermocline/spec";
 import type { Answer, Question } from "./messages.js";
 import { showCurve, showError, showLongestContext, showPlan } from "./output.js";
 import workerSource from "./planning-worker.ts?text";
-import { element, fillIn, readWishes } from "./wishes-form.js";
+import { describeChange, element, fillIn, readWishes } from "./wishes-form.js";
 
 // Made of text that the page carries: a page that was opened as a file may start no worker from another file.
 const worker = new Worker(URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" })));
@@ -34,7 +34,7 @@ worker.addEventListener("message", ({ data: answer }: MessageEvent<Answer>) => {
   else if (answer.kind === "curve") showCurve(answer.points, answer.vramBytes);
   else {
     const { problem, cure, remedy } = answer;
-    showError(problem, cure, remedy && { text: `Do that: ${remedy.text}`, apply: () => fillIn(remedy.wishes) });
+    showError(problem, cure, remedy && { text: describeChange(remedy), apply: () => fillIn(remedy) });
   }
 });
 

@@ -1,9 +1,9 @@
 /// <reference lib="webworker" />
 /** Plans beside the page, so that the page stays awake. The last question counts: answers to older ones are not finished. */
 import { type GgufSource, openGguf } from "@thermocline/loader-gguf";
-import { applyRemedy, budgetCurve, createPlan, describeRemedy, largestContext, type PlanRequest } from "@thermocline/solver";
+import { applyRemedy, budgetCurve, createPlan, largestContext, type PlanRequest } from "@thermocline/solver";
 import { InfeasiblePlanError, ThermoclineError } from "@thermocline/spec";
-import type { Answer, Question, Remedy } from "./messages.js";
+import type { Answer, Question } from "./messages.js";
 import { offlineRequest, type Wishes } from "./offline-request.js";
 
 type Facts = Answer extends infer Each ? (Each extends Answer ? Omit<Each, "number"> : never) : never;
@@ -54,7 +54,8 @@ function wordsOf(error: unknown): { readonly problem: string; readonly cure: str
   return { problem: error.message.slice(0, error.message.length - error.cure.length - 2), cure: error.cure };
 }
 
-function remedyOf(error: unknown, request: PlanRequest): { readonly remedy?: Remedy } {
+/** The wishes with one change, which has been tried and fits. */
+function remedyOf(error: unknown, request: PlanRequest): { readonly remedy?: Wishes } {
   if (!(error instanceof InfeasiblePlanError) || error.remedy === undefined) return {};
   const { settings = {}, machine, budgets = {} } = applyRemedy(request, error.remedy);
   const bytesOf = (kind: "cpu" | "gpu") => {
@@ -68,5 +69,5 @@ function remedyOf(error: unknown, request: PlanRequest): { readonly remedy?: Rem
     ...(contextLength !== undefined && { contextLength }),
     ...(keyCacheDType !== undefined && { kvDType: keyCacheDType }),
   };
-  return { remedy: { text: describeRemedy(error.remedy), wishes } };
+  return { remedy: wishes };
 }

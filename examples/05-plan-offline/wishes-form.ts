@@ -29,16 +29,27 @@ function numberIn(id: string): number {
   return number;
 }
 
-/** Shows wishes in the form, and asks for a plan. */
-export function fillIn({ vramBytes, ramBytes, contextLength, kvDType }: Wishes): void {
-  const set = (id: string, value: string) => {
-    element<HTMLInputElement>(id).value = value;
-  };
+/** Wishes as the form's fields hold them. */
+function fieldsOf({ vramBytes, ramBytes, contextLength, kvDType }: Wishes): Readonly<Record<string, string>> {
   // Up to whole hundredths, or what is enough would be a little less.
   const inGib = (bytes: number) => String(Math.ceil((bytes / gib) * 100) / 100);
-  set("vram", inGib(vramBytes));
-  set("ram", inGib(ramBytes));
-  if (contextLength !== undefined) set("context", String(contextLength));
-  if (kvDType !== undefined) set("kv", kvDType);
+  return {
+    vram: inGib(vramBytes),
+    ram: inGib(ramBytes),
+    ...(contextLength !== undefined && { context: String(contextLength) }),
+    ...(kvDType !== undefined && { kv: kvDType }),
+  };
+}
+
+/** "Set GiB of RAM to 46.61". */
+export function describeChange(wishes: Wishes): string {
+  const changed = Object.entries(fieldsOf(wishes)).filter(([id, value]) => element<HTMLInputElement>(id).value !== value);
+  const names = changed.map(([id, value]) => `${element<HTMLInputElement>(id).dataset.wish} to ${value}`);
+  return `Set ${names.join(" and ")}`;
+}
+
+/** Shows wishes in the form, and asks for a plan. */
+export function fillIn(wishes: Wishes): void {
+  for (const [id, value] of Object.entries(fieldsOf(wishes))) element<HTMLInputElement>(id).value = value;
   element("vram").dispatchEvent(new Event("change", { bubbles: true }));
 }

@@ -1,12 +1,13 @@
 /** Plans without any native package: one file in a folder of its own, then the page in a real browser. */
 import { execFile } from "node:child_process";
-import { accessSync, constants, copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { accessSync, constants, copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { serveFiles } from "./file-server.js";
 
 const repositoryRoot = resolve(import.meta.dirname, "../..");
 const model = join(repositoryRoot, "models/stories15M-q8_0.gguf");
@@ -117,6 +118,7 @@ describe.runIf(executablePath !== undefined)("the page of 05-plan-offline, opene
     await tab.fill("#ram", "1.01");
     await tab.locator("#ram").blur();
     await tab.locator("#apply:visible").waitFor();
+    expect(await tab.textContent("#apply")).toMatch(/^Set GiB of RAM to 1\.0[2-9]$/);
     await tab.click("#apply");
     await tab.locator("#map svg.tc-map:visible").waitFor();
     expect(Number(await tab.inputValue("#ram"))).toBeGreaterThan(1.01);
@@ -131,5 +133,22 @@ describe.runIf(executablePath !== undefined)("the page of 05-plan-offline, opene
 
   it("asked the network for nothing and complained of nothing", () => {
     expect(complaints).toEqual([]);
+  });
+
+  it("works from a server of static files, and reads of a model by its address no more than the header and what comes along", async () => {
+    const folderOfPage = join(repositoryRoot, "docs/plan-offline");
+    await using server = await serveFiles({
+      "/plan/index.html": page,
+      "/plan/planner.js": join(folderOfPage, "planner.js"),
+      "/models/story.gguf": model,
+    });
+    const served = await browser.newPage();
+    await served.goto(`${server.origin}/plan/index.html`);
+    await served.fill("#address", `${server.origin}/models/story.gguf`);
+    await served.locator("#address").blur();
+    await served.locator("#map svg.tc-map:visible").waitFor();
+    expect(await served.textContent("#figures")).toMatch(/^stories15M/);
+    expect(server.sentBytes.get("/models/story.gguf")!).toBeLessThan(statSync(model).size / 4);
+    await served.close();
   });
 });
