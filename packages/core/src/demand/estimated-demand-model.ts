@@ -115,7 +115,9 @@ class EstimatedDemandModel implements DemandModel {
     const packedBySignature = new Map<string, PackedUnit | undefined>();
     const kvByLayer = new Map<number, LayerKvBytes>();
     for (const unit of this.#units) {
-      const packed = remember(packedBySignature, signatureOf(unit), () => packUnit(unit, device.traits, this.#constantBytes(unit, device)));
+      const packed = remember(packedBySignature, signatureOf(unit), () =>
+        packUnit(unit, device.traits, this.#constantBytes(unit, device, limits)),
+      );
       if (packed === undefined) continue;
       const { layer, kvCache } = unit.unit;
       const kv =
@@ -140,7 +142,7 @@ class EstimatedDemandModel implements DemandModel {
     const transfer = ownsHostMemory ? transferBytes(this.#shape, this.#units, limits, numDevices) : 0;
     return {
       activations: activationBytes(this.#shape, units, traits, limits, numDevices),
-      graphs: commandListBytes(units, limits, numDevices),
+      graphs: commandListBytes(this.#shape, units, limits, numDevices),
       ...(ownsHostMemory ? { staging: stagingBytes(this.#shape, limits) } : {}),
       ...(transfer > 0 ? { transfer } : {}),
     };
@@ -161,7 +163,7 @@ class EstimatedDemandModel implements DemandModel {
       const part = placement.get(unit.unit.id)!.find((candidate) => candidate.device === device.id);
       if (part === undefined) continue;
       here.push(partOf(unit, part.rows));
-      const constants = this.#constantBytes(unit, device);
+      const constants = this.#constantBytes(unit, device, limits);
       const rows = part.rows ?? (unit.unit.rows === undefined ? [] : [[0, unit.unit.rows.count] as const]);
       const isShared = unit.shared !== undefined && placement.get(unit.shared.unit)!.some(({ device: holder }) => holder === device.id);
       const own = isShared ? unit.tensors.filter((info) => !unit.shared!.tensors.includes(info)) : unit.tensors;
@@ -175,8 +177,11 @@ class EstimatedDemandModel implements DemandModel {
     return placed;
   }
 
-  /** Written at load beside the file's tensors: where each expert lies, and factors of the rotary frequencies where the file scales them. */
-  #constantBytes({ unit }: ShapeUnit, { traits }: DemandDevice): number {
+  /** Written at load beside the file's tensors: where each expert lies, the type of every token, and factors of the rotary frequencies where the
+   *  file scales them. */
+  #constantBytes({ unit, tensors }: ShapeUnit, { traits }: DemandDevice, { maxBatchTokens }: StepLimits): number {
+    if (unit.kind === "embedding")
+      return tensors.some(({ name }) => name === "token_types.weight") ? alignUp(4 * maxBatchTokens, traits.alignment) : 0;
     const { attention, feedForward } = this.#shape.layers[unit.layer] ?? {};
     if (unit.kind === "experts" && feedForward?.kind === "experts") return alignUp(4 * feedForward.count, traits.alignment);
     if (unit.kind !== "attention" || !this.#hasRopeScaling) return 0;

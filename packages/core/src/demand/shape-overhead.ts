@@ -147,8 +147,9 @@ export function transferBytes(shape: ModelShape, units: readonly ShapeUnit[], li
   return numDevices * (numVectors * vector + 2 * chosen) + units.length * (2 * numDevices - 1) * bytesPerSignal;
 }
 
-export function commandListBytes(units: readonly ShapeUnit[], limits: StepLimits, numDevices: number): number {
-  const numVariants = limits.maxScoredTokens > 0 ? 3 : 2;
+export function commandListBytes({ isEmbedder }: ModelShape, units: readonly ShapeUnit[], limits: StepLimits, numDevices: number): number {
+  // Without and with log-probabilities, and with logits; a model that makes vectors has one.
+  const numVariants = isEmbedder ? 1 : limits.maxScoredTokens > 0 ? 3 : 2;
   // Three inputs published and received, and for each other device a signal, a wait, a copy and a sum.
   const handOverCommands = numDevices < 2 ? 0 : 6 + 4 * (numDevices - 1);
   const numCommands = units.reduce((sum, { unit }) => sum + unit.numCommands + handOverCommands, 0);

@@ -94,8 +94,8 @@ function makeUnit(id: string, kind: UnitKind, layer: number, tensors: readonly T
     weights: weightsByDType(tensors, kind === "experts" || kind === "embedding"),
     activationFrequency: 1,
     ...traits,
-    // A norm or a product for each tensor; rotation, storing, attention or recurrence, and the sum beside them.
-    numCommands: tensors.length + 4,
+    // A norm or a product for each tensor, which adds its bias; rotation, storing, attention or recurrence, and the sum beside them.
+    numCommands: tensors.filter(({ name }) => !name.endsWith(".bias")).length + 4,
   };
   return { unit, tensors };
 }

@@ -1,12 +1,15 @@
 /** What the estimate says of a model that has a graph, against that graph: equal where it claims to be exact, never below it elsewhere. */
 import { referenceTraits } from "@thermocline/cpu-kernels/reference";
 import { createCpuTraits } from "@thermocline/cpu-kernels/traits";
+import { openGguf } from "@thermocline/loader-gguf";
 import type { BackendTraits, DemandSettings, MemoryClass, ModelSource, Placement } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
 import { createEstimatedDemandModel } from "../../src/demand/estimated-demand-model.js";
+import { embeddingLimitsOf } from "../../src/embedder-options.js";
 import { stepLimitsOf } from "../../src/engine-options.js";
 import { draftModelGraph, memoryRequestsOf } from "../../src/graph/model-graph.js";
 import { listOffloadUnits, placeOnOneDevice, readModelConfig } from "../../src/index.js";
+import { buildRandomBert } from "../support/random-bert.js";
 import { openRandomModel, randomModelNames } from "../support/random-model.js";
 import { splitDevices, splitPlacement } from "../support/split-placement.js";
 import { gatedFeedForward, groupedQuery, type HeaderOptions, layered, openHeader } from "./shape-files.js";
@@ -33,7 +36,8 @@ function bothAccounts(
 ): ReadonlyMap<string, { readonly engine: Sums; readonly estimate: Sums }> {
   const config = readModelConfig(source);
   const placement = placementOf?.(source) ?? placeOnOneDevice(listOffloadUnits(source, config), [...traits.keys()][0]!);
-  const graph = draftModelGraph(source, config, placement, traits, stepLimitsOf(settings, config));
+  const limits = config.pooling === undefined ? stepLimitsOf(settings, config) : embeddingLimitsOf(settings, config);
+  const graph = draftModelGraph(source, config, placement, traits, limits);
   const reserved = memoryRequestsOf(graph, "model");
   const devices = [...traits].map(([id, own]) => ({ id, traits: own }));
   const estimated = createEstimatedDemandModel(source).bytesOf(devices, settings, placement);
@@ -76,6 +80,17 @@ describe("the estimate of a model that has a graph", () => {
       expect(ids).toEqual(known);
     },
   );
+
+  it("bounds a model that makes vectors of texts", async () => {
+    await using source = await openGguf(new Blob([buildRandomBert({ seed: 1, pooling: "mean" })]));
+    const { engine, estimate } = bothAccounts(source, oneDevice, {}).get("cpu:0")!;
+    expect(estimate["kv-cache"]).toBeUndefined();
+    expect(estimate.weights).toBe(engine.weights);
+    for (const bounded of ["activations", "graphs", "staging"] as const) {
+      expect(estimate[bounded], bounded).toBeGreaterThanOrEqual(engine[bounded]!);
+      expect(estimate[bounded]! / engine[bounded]!, bounded).toBeLessThan(3);
+    }
+  });
 
   it.each([
     ["that read the host's memory", cpuTraits, cpuTraits],
