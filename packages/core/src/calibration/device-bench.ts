@@ -33,11 +33,16 @@ export class DeviceBench implements Disposable {
     readonly signal: AbortSignal | undefined,
   ) {}
 
-  /** Zeros. @throws InsufficientMemoryError where the ledger has no room for them. */
+  /**
+   * Zeros that have been written: memory that was only allocated is the same page again and again, and would be read from a cache.
+   * @throws InsufficientMemoryError where the ledger has no room for them.
+   */
   tensor(dtype: DType, shape: readonly number[]): Tensor {
     const numElements = shape.reduce((product, length) => product * length, 1);
     const buffer = this.#allocate("activations", byteLengthOf(dtype, numElements));
-    return { buffer, byteOffset: 0, dtype, layout: "plain", shape };
+    const tensor: Tensor = { buffer, byteOffset: 0, dtype, layout: "plain", shape };
+    this.backend.write(tensor, new Uint8Array(buffer.byteLength));
+    return tensor;
   }
 
   floats(shape: readonly number[], valueAt: (index: number) => number): Tensor {
