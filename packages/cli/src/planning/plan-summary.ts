@@ -20,7 +20,20 @@ export function summarizePlan(plan: OffloadPlan, machine: readonly DeviceId[] = 
     ...(plan.estimates ?? []).map((sentence) => ["estimated", sentence] as const),
     ["next", nextOf(plan)],
   ];
-  return formatTable(rows);
+  return formatTable(rows.flatMap(([label, text]) => wrap(text).map((line, index) => [index === 0 ? label : "", line])));
+}
+
+const widestValue = 100;
+
+/** Lines of words, longer only where a single word is. */
+function wrap(text: string): readonly string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1);
+    if (line !== undefined && line.length + 1 + word.length <= widestValue) lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 function describeModel({ summary, model }: OffloadPlan): string {
