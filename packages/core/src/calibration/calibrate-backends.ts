@@ -60,7 +60,7 @@ export async function calibrateBackends(backends: readonly Backend[], options: C
   const measurements: MachineMeasurement[] = [];
   const report = (what: string) => {
     signal?.throwIfAborted();
-    options.onProgress?.(Math.min(0.99, (performance.now() - begin) / timeBudgetMs), what);
+    options.onProgress?.(Math.min(0.99, (performance.now() - begin) / Math.max(1, timeBudgetMs)), what);
   };
 
   const links: MachineLink[] = [];
