@@ -257,6 +257,41 @@ describe("the units of a mixture with shared experts", () => {
   });
 });
 
+describe("units of files that were laid out otherwise", () => {
+  it("hold experts that have a tensor each as one, which cannot be split (the first Mixtral files)", async () => {
+    const experts = Object.fromEntries(
+      Array.from({ length: 8 }, (_, expert) => [
+        [`ffn_gate.${expert}`, [512, hiddenSize]],
+        [`ffn_up.${expert}`, [512, hiddenSize]],
+        [`ffn_down.${expert}`, [hiddenSize, 512]],
+      ]).flat(),
+    ) as Shapes;
+    const layer = { ...groupedQuery(heads), ffn_norm: [hiddenSize], ffn_gate_inp: [8, hiddenSize], ...experts };
+    const { units } = await demandOf(header("llama", { expert_count: 8, expert_used_count: 2 }, 1, () => layer));
+    const unit = units.find(({ kind }) => kind === "experts")!;
+    expect(unit.rows).toBeUndefined();
+    expect(unit.tensors).toHaveLength(24);
+    expect(unit).toMatchObject({
+      activationFrequency: 0.25,
+      weights: [{ dtype: "q8_0", alwaysBytes: 0, conditionalBytes: (8 * 3 * 512 * 256 * 34) / 32 }],
+    });
+    expect(units.find(({ kind }) => kind === "router")!.tensors).toEqual(["blk.0.ffn_norm.weight", "blk.0.ffn_gate_inp.weight"]);
+  });
+
+  it("hold neurons one by one where down is transposed, and predictors apart (PowerInfer)", async () => {
+    const { ffn_down: _none, ...feedForward } = gatedFeedForward(hiddenSize, 1024);
+    const layer = { ...groupedQuery(heads), ...feedForward, ffn_down_t: [1024, hiddenSize], fc1: [64, hiddenSize], fc2: [1024, 64] };
+    const { units, devices } = await demandOf(header("llama", {}, 1, () => layer));
+    expect(units.map(({ kind }) => kind)).toEqual(["embedding", "attention", "predictor", "feed-forward", "head"]);
+    const neurons = units.find(({ kind }) => kind === "feed-forward")!;
+    expect(neurons.rows).toEqual({ count: 1024, blockSize: 1 });
+    // Of 16 neurons, which the CPU's layout groups: a row of 256 in q8_0 of each of 3 matrices; the norm is whole.
+    const { part } = devices["cpu:0"]!.units[neurons.id]!;
+    expect(part!.bytesPerBlock).toBe((3 * 256 * 34) / 32);
+    expect(part!.fixedBytes).toBe(1024 + (15 * 3 * 256 * 34) / 32);
+  });
+});
+
 describe("parts of a unit", () => {
   const ranges = ({ rows }: OffloadUnit, numBlocks: number, gap: number): readonly IndexRange[] => {
     const { count, blockSize } = rows!;
