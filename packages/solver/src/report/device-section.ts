@@ -4,7 +4,7 @@ import { classStyles, type ShownClass } from "./class-style.js";
 import type { LayoutDevice, PlanLayout } from "./plan-layout.js";
 import { formatBytes, formatSeconds, printable } from "./quantities.js";
 import type { TerminalStyle } from "./terminal-style.js";
-import { barCells, tableLines, wrapLines } from "./text-table.js";
+import { barCells, packLines, tableLines } from "./text-table.js";
 
 export function deviceLines(layout: PlanLayout, width: number, style: TerminalStyle): string[] {
   const lines = layout.devices.flatMap((device) => [headOf(device, style), ...(layout.hasBytes ? [barOf(device, width, style)] : [])]);
@@ -12,9 +12,8 @@ export function deviceLines(layout: PlanLayout, width: number, style: TerminalSt
   const shown = new Set(layout.devices.flatMap((device) => segmentsOf(device).flatMap(([name, bytes]) => (bytes > 0 ? [name] : []))));
   const legend = (Object.keys(classStyles) as ShownClass[])
     .filter((name) => shown.has(name))
-    .map((name) => `${fillOf(name, 1, style)} ${name}`)
-    .join("  ");
-  return [...lines, ...wrapLines(`  ${legend}`, width, "  ")];
+    .map((name) => `${fillOf(name, 1, style)} ${name}`);
+  return [...lines, ...packLines([`  ${legend[0]}`, ...legend.slice(1)], "  ", width, "  ")];
 }
 
 function headOf({ id, device, usedBytes, freeBytes }: LayoutDevice, style: TerminalStyle): string {

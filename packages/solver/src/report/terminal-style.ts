@@ -3,8 +3,6 @@
 export interface TerminalStyle {
   readonly hasColour: boolean;
   heading(text: string): string;
-  /** For what matters less. */
-  quiet(text: string): string;
   /** `cells` cells of a bar: blocks of a colour, or the letter. */
   fill(cells: number, look: { readonly letter: string; readonly ansi: number; readonly block?: string }): string;
 }
@@ -14,7 +12,6 @@ export function terminalStyle(hasColour: boolean): TerminalStyle {
   return {
     hasColour,
     heading: (text) => paint(1, text),
-    quiet: (text) => paint(2, text),
     fill: (cells, { letter, ansi, block = "\u2588" }) => paint(ansi, (hasColour ? block : letter).repeat(cells)),
   };
 }

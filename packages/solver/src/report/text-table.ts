@@ -35,15 +35,22 @@ export function visibleLength(text: string): number {
  * spaces, at the beginning too, are kept.
  */
 export function wrapLines(text: string, width: number, indent = ""): string[] {
+  return packLines(text.split(/(?<=[^ ]) (?=[^ ])/), " ", width, indent);
+}
+
+/** Puts items into lines of at most `width`, breaking none of them; later lines begin with `indent`. */
+export function packLines(items: readonly string[], separator: string, width: number, indent = ""): string[] {
   const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(/(?<=[^ ]) (?=[^ ])/)) {
-    if (line !== "" && visibleLength(line) + 1 + visibleLength(word) > width) {
+  let line: string | undefined;
+  for (const item of items) {
+    if (line === undefined) line = item;
+    else if (visibleLength(line) + separator.length + visibleLength(item) <= width) line += separator + item;
+    else {
       lines.push(line);
-      line = indent + word;
-    } else line = line === "" ? word : `${line} ${word}`;
+      line = indent + item;
+    }
   }
-  return [...lines, line];
+  return [...lines, line ?? ""];
 }
 
 /**

@@ -56,6 +56,10 @@ describe("explainPlan", () => {
     expect(mixture.match(/^layers? .*/gm)!.map((line) => line.split("  ")[0])).toEqual(["layers 0-2", "layers 3-30", "layers 31-60"]);
   });
 
+  it("breaks no entry of the legend", () => {
+    expect(explainPlan(splitPlan(), { width: 96 })).toMatch(/R reserve\n {2}\. free\n/);
+  });
+
   it("gives each reason once, with how much it moved", () => {
     const text = explainPlan(splitPlan());
     expect(text).toContain("  cuda:0: hottest neurons that fit (66 units, 4.00 GiB)\n");
