@@ -65,7 +65,6 @@ function planOf(context: PlanContext, { rivals, ranked, priced, boundSeconds, li
 
 function solverOf({ request }: PlanContext, { name, predicted, note }: PlacedModel, boundSeconds: number): Omit<PlanSolver, "version"> {
   const { workloadSeconds } = predicted;
-  // The bound is summed in another order than the seconds, and may exceed them by a rounding error.
-  const gap = workloadSeconds > 0 ? Math.max(0, (workloadSeconds - boundSeconds) / workloadSeconds) : 0;
+  const gap = workloadSeconds > 0 ? (workloadSeconds - boundSeconds) / workloadSeconds : 0;
   return { name, status: gap <= (request.gap ?? 1e-3) ? "optimal" : "feasible", boundSeconds, gap, ...(note !== undefined && { note }) };
 }
