@@ -1,5 +1,7 @@
 /** `thermocline plan`: each option at least once, on the model that the repository carries. */
 import { readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { machineFromPreset, parsePlan } from "@thermocline/solver";
 import type { OffloadPlan } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
@@ -125,6 +127,33 @@ describe("plan", () => {
     expect((await planned("--machine", path)).devices["cuda:0"]!.budgetBytes).toBe(24 * 2 ** 30);
     expect((await planned("--machine", path, "--vram", "3GiB", "--ram", "9GiB")).devices["cuda:0"]!.budgetBytes).toBe(3 * 2 ** 30);
   });
+});
+
+it("plan reads no more of an address than the header", async () => {
+  const path = inFolder("served.gguf");
+  // Behind the header lie mebibytes of which nothing is asked for.
+  const bytes = Buffer.concat([tinyModel(), Buffer.alloc(2 ** 24)]);
+  writeFileSync(path, bytes);
+  let served = 0;
+  const server = createServer((request, response) => {
+    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "bytes=0-0")!.map(Number) as [number, number, number];
+    const part = bytes.subarray(first, last + 1);
+    served += part.length;
+    response.writeHead(206, {
+      "content-range": `bytes ${first}-${first + part.length - 1}/${bytes.length}`,
+      "content-length": part.length,
+    });
+    response.end(part);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/served.gguf`;
+    const [remote, local] = [await said(url, ...machine, "--json"), await said(path, ...machine, "--json")];
+    expect(JSON.parse(remote).units).toEqual(JSON.parse(local).units);
+    expect(served).toBeLessThan(bytes.length / 4);
+  } finally {
+    server.close();
+  }
 });
 
 describe("questions to plan", () => {
