@@ -7,7 +7,7 @@ import { type PlacedModel, placeModel } from "./place-model.js";
 import { type PlanContext, preparePlan } from "./plan-context.js";
 import type { PlanRequest } from "./plan-request.js";
 import { type DeviceBytes, overheadBounds } from "./planning-problem.js";
-import { placersOf } from "./solve-placement.js";
+import { placeHastily, placersOf } from "./solve-placement.js";
 
 export type FoundPlacement =
   | {
@@ -51,9 +51,10 @@ function ownLimits({ limits: { devices, shared } }: PlanContext): DeviceBytes {
 /**
  * Whether `createPlan` finds a plan, without its comparison and account. What it refuses, a workload beyond the context or a pin that
  * cannot be kept, does not fit.
- * @param timeLimitMs For a proof where the quick search finds nothing. Without one, nearly full devices may count as too small.
+ * @param isThorough The answer is what `createPlan` would find, which takes up to seconds where devices are nearly full; else these may
+ * count as too small.
  */
-export async function fits(request: PlanRequest, timeLimitMs = 1): Promise<boolean> {
+export async function fits(request: PlanRequest, isThorough = false): Promise<boolean> {
   let context: PlanContext;
   try {
     context = preparePlan(request);
@@ -65,7 +66,7 @@ export async function fits(request: PlanRequest, timeLimitMs = 1): Promise<boole
   const isFree = (request.strategy ?? "plan") === "plan";
   // Strategies are quicker than a solver, and mostly one of them fits where anything does.
   if (isFree && placeRivals(context, ownLimits(context), overheadBounds(context)).rivals.length > 0) return true;
-  const { quick } = placersOf({ ...request, timeLimitMs });
+  const quick = isThorough || !isFree ? placersOf(request).quick : placeHastily;
   const found = await placeModel(context, { quick, thorough: () => undefined });
   return found.status === "placed";
 }
@@ -86,6 +87,3 @@ function leastBytesOf({ devices }: MemoryDemand, { id, rows }: OffloadUnit): num
   });
   return bytes.length === 0 ? 0 : Math.min(...bytes);
 }
-
-/** For `fits`, where the answer is to be what `createPlan` would say. */
-export const thoroughLimitMs = 1000;

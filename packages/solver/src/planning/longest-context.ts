@@ -1,5 +1,5 @@
 import { largestThat } from "./bisection.js";
-import { fits, thoroughLimitMs } from "./find-placement.js";
+import { fits } from "./find-placement.js";
 import type { PlanRequest } from "./plan-request.js";
 
 export function withContextLength(request: PlanRequest, contextLength: number): PlanRequest {
@@ -13,7 +13,7 @@ export function withContextLength(request: PlanRequest, contextLength: number): 
  */
 export async function longestContext(request: PlanRequest, least: number, most: number): Promise<number | undefined> {
   const quick = (contextLength: number) => fits(withContextLength(request, contextLength));
-  const thorough = (contextLength: number) => fits(withContextLength(request, contextLength), thoroughLimitMs);
+  const thorough = (contextLength: number) => fits(withContextLength(request, contextLength), true);
   if (least > most) return undefined;
   const near = await largestThat(least, most, quick);
   if (near === most) return near;

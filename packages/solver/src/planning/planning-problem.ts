@@ -1,5 +1,5 @@
 /** From a checked request to what solvers and strategies are asked. */
-import type { DeviceId, OffloadProblem, ProblemDevice, Workload } from "@thermocline/spec";
+import type { DeviceId, OffloadProblem, ProblemDevice, UnitBytes, Workload } from "@thermocline/spec";
 import { overheadBytesOf } from "./placed-bytes.js";
 import { allowedDevicesOf, type PlanContext } from "./plan-context.js";
 
@@ -12,7 +12,7 @@ export function overheadBounds({ demand }: PlanContext): DeviceBytes {
 }
 
 /**
- * A device that has no byte left for units is offered none, so that not even an empty one lies there and brings its overhead along.
+ * A device that has no byte left for units is not even offered empty ones, which would bring its overhead along.
  * @param limitBytes What everything on a device may take.
  * @param overheadBytes What of that is not for units; negative where units take less than they are counted for.
  */
@@ -25,7 +25,8 @@ export function problemOf(
   const { demand, request } = context;
   const devices = request.machine.devices.map(({ id, kind, rates }): ProblemDevice => {
     const budgetBytes = Math.max(0, Math.floor(limitBytes.get(id)! - overheadBytes.get(id)!));
-    return { id, kind, rates, budgetBytes, units: budgetBytes > 0 ? demand.devices[id]!.units : {} };
+    const { units } = demand.devices[id]!;
+    return { id, kind, rates, budgetBytes, units: budgetBytes > 0 ? units : withoutEmpty(units) };
   });
   return {
     units: demand.units,
@@ -36,4 +37,8 @@ export function problemOf(
     handOverBytesPerToken: demand.handOverBytesPerToken,
     allowedDevices: allowedDevicesOf(context),
   };
+}
+
+function withoutEmpty(units: Readonly<Record<string, UnitBytes>>): Readonly<Record<string, UnitBytes>> {
+  return Object.fromEntries(Object.entries(units).filter(([, { weightBytes, kvCacheBytes }]) => weightBytes + kvCacheBytes > 0));
 }

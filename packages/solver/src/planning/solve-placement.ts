@@ -1,7 +1,8 @@
 /** What answers a problem: one of the solvers, or a strategy. */
 import type { OffloadProblem, OffloadSolution, Placement, SolverOptions } from "@thermocline/spec";
 import { solveExact } from "../exact/solve-exact.js";
-import { defaultGap } from "../greedy/solution.js";
+import { findPlacement } from "../greedy/find-placement.js";
+import { defaultGap, missingBytesOf, solutionOf } from "../greedy/solution.js";
 import { solveGreedy } from "../greedy/solve-greedy.js";
 import { predictTimes } from "../pricing/predict-times.js";
 import { type PricedProblem, priceProblem } from "../pricing/priced-problem.js";
@@ -27,6 +28,17 @@ export const rivals: Readonly<Record<RivalName, (priced: PricedProblem) => Place
 
 /** Milliseconds for what the quick search leaves open, where nobody says how long it may take. */
 const quickLimitMs = 1000;
+/**
+ * Prices and exchanges alone: no proof where they find nothing, and so, in nearly full devices, no answer where there may be one. For
+ * searches that ask many times.
+ */
+export const placeHastily: Placer = async (problem) => {
+  const priced = priceProblem(problem);
+  const { best, nearest, boundSeconds } = findPlacement(priced, 0);
+  if (best !== undefined) return { ...solutionOf(priced, best, boundSeconds, defaultGap), name: "greedy" };
+  return { status: "infeasible", missingBytes: nearest === undefined ? {} : missingBytesOf(priced, nearest), name: "greedy" };
+};
+
 /** Gap of greedy's answer from which the exact solver is asked although the problem is large. */
 const wideGap = 0.01;
 /** Places to be decided, below which the exact solver is quick. */
@@ -83,7 +95,7 @@ async function placeByStrategy(
   options: SolverOptions & { readonly gap: number },
 ): Promise<NamedSolution> {
   const placement = rivals[strategy](priceProblem(problem));
-  if (placement === undefined) return { status: "infeasible", missingBytes: missingBytesOf(problem, rivals[strategy]), name: strategy };
+  if (placement === undefined) return { status: "infeasible", missingBytes: bytesMissingFor(problem, rivals[strategy]), name: strategy };
   const predicted = predictTimes(problem, placement);
   const bound = await solveGreedy(problem, options);
   const boundSeconds = bound.status === "infeasible" ? 0 : bound.boundSeconds;
@@ -91,7 +103,7 @@ async function placeByStrategy(
 }
 
 /** Of the device with the largest budget, a GPU where there is one: the fewest bytes with which the strategy succeeds. */
-function missingBytesOf(problem: OffloadProblem, place: (priced: PricedProblem) => Placement | undefined): Record<string, number> {
+function bytesMissingFor(problem: OffloadProblem, place: (priced: PricedProblem) => Placement | undefined): Record<string, number> {
   const rank = ({ kind, budgetBytes }: OffloadProblem["devices"][number]) => (kind === "gpu" ? 2 ** 53 : 0) + budgetBytes;
   const [largest] = [...problem.devices].sort((a, b) => rank(b) - rank(a));
   const succeeds = (bytes: number) => {

@@ -1,6 +1,6 @@
 import { type DType, InvalidRequestError, type OffloadPlan } from "@thermocline/spec";
 import { createPlan } from "../create-plan.js";
-import { fits, thoroughLimitMs } from "../find-placement.js";
+import { fits } from "../find-placement.js";
 import { kvTypesOf } from "../kv-types.js";
 import type { PlanRequest } from "../plan-request.js";
 
@@ -24,6 +24,6 @@ export async function largestKvType(request: PlanRequest): Promise<LargestKvType
   const smallest = types.at(-1);
   if (smallest === undefined)
     throw new InvalidRequestError("traits", types, "name no type of KV cache", "add the traits of the machine's backends");
-  for (const dtype of types) if (await fits(withType(dtype), thoroughLimitMs)) return { dtype, plan: await createPlan(withType(dtype)) };
+  for (const dtype of types) if (await fits(withType(dtype), true)) return { dtype, plan: await createPlan(withType(dtype)) };
   return { dtype: smallest, plan: await createPlan(withType(smallest)) };
 }
