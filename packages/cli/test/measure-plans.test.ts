@@ -97,6 +97,11 @@ describe("measuring plans", () => {
     const [, , header, row] = formatPlanMeasurements(await measurePlans(tinyPath, [plan], { rounds: 1 }), ["mine"]).split("\n");
     expect(header).toMatch(/plan +prefill tok\/s +predicted +decode tok\/s +predicted +workload s$/);
     expect(row).toMatch(/^\* +mine +[\d.]+ +8\.0 +[\d.]+ +4\.00 +[\d.]+$/);
+    const withoutPrompt = { ...plan, workload: { ...workload, promptTokens: 0 } };
+    const result = await measurePlans(tinyPath, [withoutPrompt], { rounds: 1 });
+    expect(result.measured.promptTokens).toBe(1);
+    expect(result.measurements[0]!.workloadSeconds).toBeCloseTo(4 / result.measurements[0]!.decodeTokensPerSecond, 9);
+    expect(formatPlanMeasurements(result, ["mine"]).split("\n").at(-1)).toMatch(/^\* +mine +[\d.]+ +[\d.]+ +4\.00 +[\d.]+$/);
   });
 
   it("refuses devices that this machine does not have, and what cannot be measured", async () => {
@@ -104,7 +109,7 @@ describe("measuring plans", () => {
     await expect(measurePlans(tinyPath, [whole, cuda], { workload })).rejects.toMatchObject({ code: "backend-unavailable" });
     await expect(measurePlans(tinyPath, [])).rejects.toMatchObject({ code: "invalid-request", parameter: "plans" });
     await expect(measurePlans(tinyPath, [whole], { rounds: 0 })).rejects.toMatchObject({ parameter: "rounds" });
-    const none = { ...workload, outputTokens: 0 };
+    const none = { ...workload, outputTokens: -1 };
     await expect(measurePlans(tinyPath, [whole], { workload: none })).rejects.toMatchObject({ parameter: "workload.outputTokens" });
   });
 

@@ -18,7 +18,7 @@ export function formatPlanMeasurements(
       plan === winner ? "*" : "",
       names?.[index] ?? plan.solver?.name ?? `plan ${index + 1}`,
       prefillTokensPerSecond.toFixed(1),
-      predicted?.prefillTokensPerSecond.toFixed(1) ?? "",
+      predicted?.prefillTokensPerSecond?.toFixed(1) ?? "",
       decodeTokensPerSecond.toFixed(2),
       predicted?.decodeTokensPerSecond.toFixed(2) ?? "",
       workloadSeconds.toFixed(2),
@@ -38,7 +38,8 @@ function predictedSpeedsOf({ plan, predicted }: PlanMeasurement) {
   if (predicted === undefined || plan.workload === undefined) return undefined;
   const { promptTokens, batch } = plan.workload;
   return {
-    prefillTokensPerSecond: promptTokens / predicted.prefillSeconds,
+    // Without a prompt there is nothing to predict.
+    prefillTokensPerSecond: promptTokens === 0 ? undefined : promptTokens / predicted.prefillSeconds,
     decodeTokensPerSecond: batch / predicted.secondsPerToken,
   };
 }

@@ -8,7 +8,10 @@ export interface MeasuredSpeed {
   readonly decodeTokensPerSecond: number;
 }
 
-/** A part of a workload that takes seconds and not minutes; decoding keeps its batch, and its depth where that is affordable. */
+/**
+ * A part of a workload that takes seconds and not minutes, of at least one prompt token and one step: decoding keeps its batch, and its depth
+ * where that is affordable.
+ */
 export function scaleWorkload(workload: Workload, limits: Workload, contextLength: number): Workload {
   const outputTokens = Math.max(1, Math.min(workload.outputTokens, limits.outputTokens, Math.floor(contextLength / 4)));
   const mostPrompt = Math.floor((contextLength - outputTokens) / 2);
