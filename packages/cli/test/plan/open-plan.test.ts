@@ -1,10 +1,11 @@
 /** Opening by a plan: its settings are the defaults, its limits bind, and its word about bytes is held to. */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createMemoryLedger, type OffloadPlan } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
-import { type OpenedModel, open } from "../../src/index.js";
+import { type OpenedModel, open, openEmbedder } from "../../src/index.js";
 import { runHere } from "../support/in-process.js";
 import { temporaryFolder } from "../support/paths.js";
+import { tinyEmbeddingModel } from "../support/tiny-embedding-model.js";
 import { tinyModel } from "../support/tiny-model.js";
 
 const inFolder = temporaryFolder();
@@ -159,7 +160,24 @@ it("run takes a plan that plan wrote, and the longest context that fits", async 
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
   const { memory } = JSON.parse(stdout.trimEnd().split("\n").at(-1)!);
   expect(memory[0].byteLengthByClass["kv-cache"]).toBe(96 * 2 * 2 * 16 * 4);
+  const budgeted = await runHere(...run, "--backend", "reference", "--kv-budget", "tokens:64", "--reserve", "reference:0=1MiB");
+  expect(JSON.parse(budgeted.stdout.trimEnd().split("\n").at(-1)!).memory[0].byteLengthByClass["kv-cache"]).toBe(64 * 2 * 2 * 16 * 4);
   const longest = await runHere(...run, "--plan", out, "--context", "max", "--budget", `${device}=600KiB`);
   expect(longest.exitCode).toBe(0);
   expect(JSON.parse(longest.stderr)).toEqual({ notice: expect.stringContaining("in place of") });
+});
+
+it("an embedder opens by a plan with its settings and exactly its bytes", async () => {
+  const embeddings = inFolder("embeddings.gguf");
+  const out = inFolder("embeddings.plan.json");
+  writeFileSync(embeddings, tinyEmbeddingModel());
+  const planned = await runHere("plan", embeddings, "--machine", oneThread, "--sequences", "4", "--batch-tokens", "16", "--out", out);
+  expect(planned).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^model +tiny embeddings, bert/) });
+  const notices: string[] = [];
+  const plan: OffloadPlan = JSON.parse(readFileSync(out, "utf8"));
+  await using embedder = await openEmbedder(embeddings, { plan, onNotice: (notice) => notices.push(notice) });
+  const reserved = Object.fromEntries(embedder.memory().map(({ device, byteLengthByClass }) => [device, byteLengthByClass]));
+  expect(withoutZeros(reserved as never)).toEqual(withoutZeros(plan.bytes as never));
+  expect(notices).toEqual([]);
+  expect(await embedder.embed(["a lake", "a sea"])).toHaveLength(2);
 });
