@@ -113,3 +113,27 @@ export function groupedQuery({ hiddenSize, numHeads, numKvHeads, keyLength, valu
 export function gatedFeedForward(hiddenSize: number, neurons: number): Shapes {
   return { ffn_norm: [hiddenSize], ffn_gate: [neurons, hiddenSize], ffn_up: [neurons, hiddenSize], ffn_down: [hiddenSize, neurons] };
 }
+
+export const smallHeads = { hiddenSize: 256, numHeads: 4, numKvHeads: 2, keyLength: 64 } as const;
+
+/** A few layers with these heads, unless the keys say otherwise. */
+export const smallHeader = (
+  architecture: string,
+  keys: HeaderOptions["keys"],
+  numLayers: number,
+  tensorsOf: (layer: number) => Shapes,
+  isTied = true,
+): HeaderOptions => ({
+  architecture,
+  keys: {
+    block_count: numLayers,
+    context_length: 65_536,
+    embedding_length: smallHeads.hiddenSize,
+    "attention.head_count": smallHeads.numHeads,
+    "attention.head_count_kv": smallHeads.numKvHeads,
+    "attention.key_length": smallHeads.keyLength,
+    "attention.value_length": smallHeads.keyLength,
+    ...keys,
+  },
+  tensors: layered(numLayers, { hiddenSize: smallHeads.hiddenSize, isTied }, tensorsOf),
+});

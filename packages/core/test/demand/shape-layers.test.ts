@@ -1,46 +1,22 @@
 /** What is read off the headers of layers that are unlike llama's, by hand. */
-import { referenceTraits } from "@thermocline/cpu-kernels/reference";
 import { createCpuTraits } from "@thermocline/cpu-kernels/traits";
-import {
-  type DType,
-  type IndexRange,
-  InvalidPlanError,
-  InvalidRequestError,
-  type MemoryDemand,
-  type OffloadUnit,
-  type OpName,
-  type Placement,
-} from "@thermocline/spec";
+import type { MemoryDemand } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
-import { createDemandModel } from "../../src/demand/demand-model.js";
 import { createEstimatedDemandModel } from "../../src/demand/estimated-demand-model.js";
 import { readModelShape } from "../../src/demand/shape-model.js";
-import { gatedFeedForward, groupedQuery, type HeaderOptions, i32s, layered, openHeader, type Shapes } from "./shape-files.js";
+import {
+  gatedFeedForward,
+  groupedQuery,
+  type HeaderOptions,
+  i32s,
+  openHeader,
+  type Shapes,
+  smallHeader,
+  smallHeads,
+} from "./shape-files.js";
 
 const cpu = { id: "cpu:0", traits: createCpuTraits({ threads: 1 }) };
-const hiddenSize = 256;
-const heads = { hiddenSize, numHeads: 4, numKvHeads: 2, keyLength: 64 };
-
-const header = (
-  architecture: string,
-  keys: HeaderOptions["keys"],
-  numLayers: number,
-  tensorsOf: (layer: number) => Shapes,
-  isTied = true,
-): HeaderOptions => ({
-  architecture,
-  keys: {
-    block_count: numLayers,
-    context_length: 65_536,
-    embedding_length: hiddenSize,
-    "attention.head_count": 4,
-    "attention.head_count_kv": 2,
-    "attention.key_length": 64,
-    "attention.value_length": 64,
-    ...keys,
-  },
-  tensors: layered(numLayers, { hiddenSize, isTied }, tensorsOf),
-});
+const { hiddenSize } = smallHeads;
 
 async function demandOf(options: HeaderOptions, settings = { contextLength: 1024, maxBatchTokens: 64 }): Promise<MemoryDemand> {
   await using source = await openHeader(options);
@@ -58,8 +34,8 @@ const kvBytes = ({ devices, units }: MemoryDemand) =>
 describe("a layer's shape", () => {
   it("has attention beside a state where the file has both (Falcon-H1)", async () => {
     const [layer] = await layersOf(
-      header("falcon-h1", { "ssm.conv_kernel": 4, "ssm.state_size": 128, "ssm.inner_size": 512, "ssm.group_count": 1 }, 1, () => ({
-        ...groupedQuery(heads),
+      smallHeader("falcon-h1", { "ssm.conv_kernel": 4, "ssm.state_size": 128, "ssm.inner_size": 512, "ssm.group_count": 1 }, 1, () => ({
+        ...groupedQuery(smallHeads),
         ssm_in: [2 * 512 + 2 * 128 + 8, hiddenSize],
         ssm_conv1d: [512 + 2 * 128, 4],
         ssm_out: [hiddenSize, 512],
@@ -73,7 +49,7 @@ describe("a layer's shape", () => {
 
   it("has a state and no keys where queries and keys feed a delta rule (Kimi-Linear)", async () => {
     const layers = await layersOf(
-      header(
+      smallHeader(
         "kimi-linear",
         { "attention.head_count_kv": i32s([0, 4]), "attention.kv_lora_rank": 512, "kda.head_dim": 64, "ssm.conv_kernel": 4 },
         2,
@@ -81,7 +57,7 @@ describe("a layer's shape", () => {
           layer === 1
             ? { attn_q: [4 * 192, hiddenSize], attn_kv_a_mqa: [576, hiddenSize], attn_kv_a_norm: [512], attn_output: [hiddenSize, 512] }
             : {
-                ...groupedQuery({ ...heads, numKvHeads: 4 }),
+                ...groupedQuery({ ...smallHeads, numKvHeads: 4 }),
                 ssm_conv1d_q: [1, 256, 1, 4],
                 ssm_conv1d_k: [1, 256, 1, 4],
                 ssm_conv1d_v: [1, 256, 1, 4],
@@ -96,9 +72,9 @@ describe("a layer's shape", () => {
 
   it("keeps the last inputs of a short convolution (LFM2)", async () => {
     const layers = await layersOf(
-      header("lfm2", { "attention.head_count_kv": i32s([0, 2]), "shortconv.l_cache": 3 }, 2, (layer) =>
+      smallHeader("lfm2", { "attention.head_count_kv": i32s([0, 2]), "shortconv.l_cache": 3 }, 2, (layer) =>
         layer === 1
-          ? groupedQuery(heads)
+          ? groupedQuery(smallHeads)
           : { attn_norm: [hiddenSize], "shortconv.conv": [hiddenSize, 3], "shortconv.in_proj": [768, hiddenSize] },
       ),
     );
@@ -109,7 +85,7 @@ describe("a layer's shape", () => {
   it("keeps a matrix a head and two shifted tokens (RWKV)", async () => {
     const keys = { "attention.head_count": 0, "attention.head_count_kv": undefined, "wkv.head_size": 64 };
     const [layer] = await layersOf(
-      header("rwkv6", keys, 1, () => ({ time_mix_key: [256, 256], time_mix_value: [256, 256], channel_mix_key: [896, 256] })),
+      smallHeader("rwkv6", keys, 1, () => ({ time_mix_key: [256, 256], time_mix_value: [256, 256], channel_mix_key: [896, 256] })),
     );
     // 256 / 64 heads of 64 by 64
     expect(layer).toMatchObject({
@@ -119,8 +95,8 @@ describe("a layer's shape", () => {
   });
 
   it("caches keys twice where they are the values too (Gemma 4)", async () => {
-    const { attn_v: _none, ...others } = groupedQuery(heads);
-    const demand = await demandOf(header("gemma4", {}, 1, () => ({ ...others, ...gatedFeedForward(hiddenSize, 1024) })));
+    const { attn_v: _none, ...others } = groupedQuery(smallHeads);
+    const demand = await demandOf(smallHeader("gemma4", {}, 1, () => ({ ...others, ...gatedFeedForward(hiddenSize, 1024) })));
     expect(kvBytes(demand)).toEqual([1024 * 2 * (64 + 64) * 2]);
   });
 
@@ -134,8 +110,8 @@ describe("a layer's shape", () => {
       "attention.value_length_swa": 64,
     };
     const demand = await demandOf(
-      header("gemma4", keys, 2, (layer) => ({
-        ...groupedQuery({ ...heads, keyLength: layer === 0 ? 64 : 128 }),
+      smallHeader("gemma4", keys, 2, (layer) => ({
+        ...groupedQuery({ ...smallHeads, keyLength: layer === 0 ? 64 : 128 }),
         ...gatedFeedForward(hiddenSize, 1024),
       })),
     );
@@ -157,13 +133,13 @@ describe("a layer's shape", () => {
       [undefined, 128, undefined, 128, undefined],
     ],
   ])("%s with %j sees as far as its architecture says", async (architecture, keys, windows) => {
-    const layers = await layersOf(header(architecture, keys, 5, () => groupedQuery(heads)));
+    const layers = await layersOf(smallHeader(architecture, keys, 5, () => groupedQuery(smallHeads)));
     expect(layers.map(({ attention }) => (attention as { slidingWindow?: number }).slidingWindow)).toEqual(windows);
   });
 
   it("counts the keys by which a sparse layer chooses its tokens (GLM-5)", async () => {
     const demand = await demandOf(
-      header("glm-dsa", { "attention.kv_lora_rank": 512 }, 1, () => ({
+      smallHeader("glm-dsa", { "attention.kv_lora_rank": 512 }, 1, () => ({
         attn_q_b: [4 * 192, hiddenSize],
         attn_kv_a_mqa: [576, hiddenSize],
         attn_kv_a_norm: [512],
@@ -177,7 +153,9 @@ describe("a layer's shape", () => {
   it("reads the cache of the last earlier layer that sees as far, and keeps none, where it has queries alone", async () => {
     const keys = { "attention.sliding_window": 128, "attention.sliding_window_pattern": [true, false, true, false] };
     const layers = await layersOf(
-      header("yoco", keys, 4, (layer) => (layer < 2 ? groupedQuery(heads) : { attn_q: [256, hiddenSize], attn_output: [hiddenSize, 256] })),
+      smallHeader("yoco", keys, 4, (layer) =>
+        layer < 2 ? groupedQuery(smallHeads) : { attn_q: [256, hiddenSize], attn_output: [hiddenSize, 256] },
+      ),
     );
     expect(layers.slice(2).map(({ attention }) => attention)).toEqual([
       { kind: "shared", numHeads: 4, sourceLayer: 0 },
@@ -189,7 +167,10 @@ describe("a layer's shape", () => {
 describe("the units of a layer that shares its cache", () => {
   it("read what they do not keep", async () => {
     const demand = await demandOf(
-      header("gemma3n", { "attention.shared_kv_layers": 1 }, 2, () => ({ ...groupedQuery(heads), ...gatedFeedForward(hiddenSize, 1024) })),
+      smallHeader("gemma3n", { "attention.shared_kv_layers": 1 }, 2, () => ({
+        ...groupedQuery(smallHeads),
+        ...gatedFeedForward(hiddenSize, 1024),
+      })),
     );
     const bytes = demand.devices["cpu:0"]!.units["blk.1.attention"]!;
     expect(bytes).toMatchObject({ kvCacheBytes: 0, kvBytesPerToken: 2 * (64 + 64) * 2 });
@@ -198,256 +179,5 @@ describe("the units of a layer that shares its cache", () => {
       stateBytesPerSequence: 0,
     });
     expect(demand.estimates.join(" ")).toMatch(/read the KV cache of an earlier one/);
-  });
-});
-
-const mixture = (layer: number): Shapes => ({
-  ...groupedQuery(heads),
-  ...(layer === 0
-    ? gatedFeedForward(hiddenSize, 1024)
-    : {
-        ffn_norm: [hiddenSize],
-        ffn_gate_inp: [8, hiddenSize],
-        exp_probs_b: [8],
-        ffn_gate_exps: [8, 512, hiddenSize],
-        ffn_up_exps: [8, 512, hiddenSize],
-        ffn_down_exps: [8, hiddenSize, 512],
-        ffn_gate_shexp: [512, hiddenSize],
-        ffn_up_shexp: [512, hiddenSize],
-        ffn_down_shexp: [hiddenSize, 512],
-        ffn_gate_inp_shexp: [hiddenSize],
-      }),
-});
-const mixtureHeader = header("glm4moe", { expert_count: 8, expert_used_count: 2, nextn_predict_layers: 1 }, 4, mixture, false);
-
-describe("the units of a mixture with shared experts", () => {
-  it("are those of graphs, shared experts apart, without the layers that predict further tokens", async () => {
-    const { units, estimates, model } = await demandOf(mixtureHeader);
-    expect(units.map(({ id }) => id)).toEqual([
-      "embedding",
-      "blk.0.attention",
-      "blk.0.feed-forward",
-      ...[1, 2].flatMap((layer) => ["attention", "router", "experts", "shared-experts"].map((kind) => `blk.${layer}.${kind}`)),
-      "head",
-    ]);
-    expect(model.numLayers).toBe(3);
-    expect(estimates.join(" ")).toMatch(/predict further tokens, 1 of the file's 4, are not counted/);
-    const unit = (id: string) => units.find((candidate) => candidate.id === id)!;
-    expect(unit("blk.1.experts")).toMatchObject({ rows: { count: 8, blockSize: 1 }, activationFrequency: 0.25, kind: "experts", layer: 1 });
-    expect(unit("blk.1.shared-experts").tensors).toEqual(
-      ["ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp", "ffn_gate_inp_shexp"].map((name) => `blk.1.${name}.weight`),
-    );
-    expect(unit("blk.1.router").tensors).toEqual(["ffn_norm", "ffn_gate_inp", "exp_probs_b"].map((name) => `blk.1.${name}.weight`));
-    // q8_0: 34 bytes for 32 of each expert's 3 · 512 · 256 weights, read as its experts are chosen
-    expect(unit("blk.1.experts").weights).toEqual([{ dtype: "q8_0", alwaysBytes: 0, conditionalBytes: (8 * 3 * 512 * 256 * 34) / 32 }]);
-    expect(unit("blk.1.shared-experts").weights).toContainEqual({
-      dtype: "q8_0",
-      alwaysBytes: (3 * 512 * 256 * 34) / 32,
-      conditionalBytes: 0,
-    });
-    expect(unit("blk.0.feed-forward").rows).toEqual({ count: 1024, blockSize: 32 });
-  });
-
-  it("hold every tensor of the layers that run once", async () => {
-    await using source = await openHeader(mixtureHeader);
-    const { units } = createEstimatedDemandModel(source).demandOf([cpu], {});
-    const named = units.flatMap(({ tensors }) => tensors);
-    const expected = [...source.tensors.keys()].filter((name) => !name.startsWith("blk.3."));
-    expect([...named].sort()).toEqual(expected.sort());
-  });
-});
-
-describe("units of files that were laid out otherwise", () => {
-  it("hold experts that have a tensor each as one, which cannot be split (the first Mixtral files)", async () => {
-    const experts = Object.fromEntries(
-      Array.from({ length: 8 }, (_, expert) => [
-        [`ffn_gate.${expert}`, [512, hiddenSize]],
-        [`ffn_up.${expert}`, [512, hiddenSize]],
-        [`ffn_down.${expert}`, [hiddenSize, 512]],
-      ]).flat(),
-    ) as Shapes;
-    const layer = { ...groupedQuery(heads), ffn_norm: [hiddenSize], ffn_gate_inp: [8, hiddenSize], ...experts };
-    const { units } = await demandOf(header("llama", { expert_count: 8, expert_used_count: 2 }, 1, () => layer));
-    const unit = units.find(({ kind }) => kind === "experts")!;
-    expect(unit.rows).toBeUndefined();
-    expect(unit.tensors).toHaveLength(24);
-    expect(unit).toMatchObject({
-      activationFrequency: 0.25,
-      weights: [{ dtype: "q8_0", alwaysBytes: 0, conditionalBytes: (8 * 3 * 512 * 256 * 34) / 32 }],
-    });
-    expect(units.find(({ kind }) => kind === "router")!.tensors).toEqual(["blk.0.ffn_norm.weight", "blk.0.ffn_gate_inp.weight"]);
-  });
-
-  it("hold neurons one by one where down is transposed, and predictors apart (PowerInfer)", async () => {
-    const { ffn_down: _none, ...feedForward } = gatedFeedForward(hiddenSize, 1024);
-    const layer = { ...groupedQuery(heads), ...feedForward, ffn_down_t: [1024, hiddenSize], fc1: [64, hiddenSize], fc2: [1024, 64] };
-    const { units, devices } = await demandOf(header("llama", {}, 1, () => layer));
-    expect(units.map(({ kind }) => kind)).toEqual(["embedding", "attention", "predictor", "feed-forward", "head"]);
-    const neurons = units.find(({ kind }) => kind === "feed-forward")!;
-    expect(neurons.rows).toEqual({ count: 1024, blockSize: 1 });
-    // Of 16 neurons, which the CPU's layout groups: a row of 256 in q8_0 of each of 3 matrices; the norm is whole.
-    const { part } = devices["cpu:0"]!.units[neurons.id]!;
-    expect(part!.bytesPerBlock).toBe((3 * 256 * 34) / 32);
-    expect(part!.fixedBytes).toBe(1024 + (15 * 3 * 256 * 34) / 32);
-  });
-});
-
-describe("parts of a unit", () => {
-  const ranges = ({ rows }: OffloadUnit, numBlocks: number, gap: number): readonly IndexRange[] => {
-    const { count, blockSize } = rows!;
-    const first = gap * blockSize;
-    const length = Math.min(numBlocks * blockSize, count - first);
-    return [[first, length]];
-  };
-
-  it.each([
-    ["CPU", cpu.traits],
-    ["reference", referenceTraits],
-  ])("take at most what their blocks say on the %s backend, and together at least what the whole takes", async (_, traits) => {
-    const odd = header("unknown", {}, 1, () => ({ ...groupedQuery(heads), ...gatedFeedForward(hiddenSize, 1000) }));
-    for (const options of [mixtureHeader, odd]) {
-      await using source = await openHeader(options);
-      const devices = [
-        { id: "a:0", traits },
-        { id: "b:0", traits },
-      ];
-      const model = createEstimatedDemandModel(source);
-      const demand = model.demandOf(devices, { contextLength: 64 });
-      for (const unit of demand.units.filter(({ rows }) => rows !== undefined)) {
-        const { part, weightBytes } = demand.devices["a:0"]!.units[unit.id]!;
-        const numBlocks = unit.rows!.count / unit.rows!.blockSize;
-        for (const blocks of [1, 2, 3, Math.floor(numBlocks / 2), numBlocks - 1]) {
-          const first = ranges(unit, blocks, 0);
-          const second = ranges(unit, numBlocks - blocks, blocks);
-          const placement: Placement = new Map(
-            demand.units.map(({ id }) => [
-              id,
-              id === unit.id
-                ? [
-                    { device: "a:0", rows: first },
-                    { device: "b:0", rows: second },
-                  ]
-                : [{ device: "a:0" }],
-            ]),
-          );
-          const placed = model.bytesOf(devices, { contextLength: 64 }, placement).filter(({ label }) => label === unit.id);
-          const [a, b] = ["a:0", "b:0"].map((device) => placed.find((entry) => entry.device === device)!.byteLength);
-          expect(a, `${unit.id} ${blocks}`).toBeLessThanOrEqual(part!.fixedBytes + blocks * part!.bytesPerBlock);
-          expect(b, `${unit.id} ${blocks}`).toBeLessThanOrEqual(part!.fixedBytes + (numBlocks - blocks) * part!.bytesPerBlock);
-          expect(a! + b!, `${unit.id} ${blocks}`).toBeGreaterThanOrEqual(weightBytes);
-        }
-      }
-    }
-  });
-
-  it("and everything else of a placement take no more than the demand says", async () => {
-    await using source = await openHeader(mixtureHeader);
-    const devices = [cpu, { id: "cpu:1", traits: { ...cpu.traits, readsHostMemory: false }, contextBytes: 1000 }];
-    const model = createEstimatedDemandModel(source);
-    const settings = { contextLength: 512, maxSequences: 2 };
-    const demand = model.demandOf(devices, settings);
-    const placement: Placement = new Map(
-      demand.units.map(({ id, layer, rows }) => [
-        id,
-        rows === undefined
-          ? [{ device: layer === 1 ? "cpu:1" : "cpu:0" }]
-          : [
-              { device: "cpu:0", rows: [[0, rows.blockSize]] },
-              { device: "cpu:1", rows: [[rows.blockSize, rows.count - rows.blockSize]] },
-            ],
-      ]),
-    );
-    const placed = model.bytesOf(devices, settings, placement);
-    for (const { id } of devices) {
-      const of = (memoryClass: string) =>
-        placed.filter((entry) => entry.device === id && entry.class === memoryClass).reduce((sum, { byteLength }) => sum + byteLength, 0);
-      const { overheadBytes } = demand.devices[id]!;
-      for (const memoryClass of ["activations", "graphs", "staging", "transfer", "context"] as const)
-        expect(of(memoryClass), `${id} ${memoryClass}`).toBeLessThanOrEqual(overheadBytes[memoryClass] ?? 0);
-    }
-    expect(placed.filter(({ class: memoryClass }) => memoryClass === "context")).toEqual([
-      { device: "cpu:1", class: "context", label: "device runtime", byteLength: 1000 },
-    ]);
-  });
-});
-
-describe("the demand of a file", () => {
-  it("is exact where a graph computes its architecture, and says why it is not elsewhere", async () => {
-    for (const [architecture, isExact] of [
-      ["llama", true],
-      ["deepseek2", false],
-    ] as const) {
-      const options = header(
-        architecture,
-        { feed_forward_length: 1024, "attention.layer_norm_rms_epsilon": { type: "f32", value: 1e-5 } },
-        1,
-        () => ({ ...groupedQuery(heads), ...gatedFeedForward(hiddenSize, 1024) }),
-      );
-      await using source = await openHeader(options);
-      const model = createDemandModel(source);
-      const { estimates, units } = model.demandOf([cpu], {});
-      expect(estimates.length === 0).toBe(isExact);
-      const placement: Placement = new Map(units.map(({ id }) => [id, [{ device: "cpu:0" }]]));
-      expect(model.intermediatesOf([cpu], {}, placement).length > 0).toBe(isExact);
-    }
-  });
-
-  it("is refused for no device, or two of one name", async () => {
-    await using source = await openHeader(mixtureHeader);
-    const model = createEstimatedDemandModel(source);
-    expect(() => model.demandOf([], {})).toThrow(InvalidRequestError);
-    expect(() => model.demandOf([cpu, cpu], {})).toThrow(/cpu:0 twice/);
-  });
-
-  it("leaves out units that a device has no kernel for, and refuses placements that are none", async () => {
-    await using source = await openHeader(mixtureHeader);
-    const model = createEstimatedDemandModel(source);
-    const limited = { ...cpu.traits, supports: (op: OpName, dtype: DType) => op !== "expertMatmul" && cpu.traits.supports(op, dtype) };
-    const { units } = model.demandOf([{ id: "cpu:0", traits: limited }], {}).devices["cpu:0"]!;
-    expect(Object.keys(units)).not.toContain("blk.1.experts");
-    expect(Object.keys(units)).toContain("blk.1.shared-experts");
-    expect(() => model.bytesOf([cpu], {}, new Map())).toThrow(InvalidPlanError);
-  });
-});
-
-describe("a model that makes vectors of texts", () => {
-  it("keeps no keys, reads whole texts in a step, and has no head of its own", async () => {
-    const options = header(
-      "nomic-bert",
-      { context_length: 2048, "attention.causal": false, pooling_type: 1, "attention.sliding_window": 64 },
-      2,
-      () => ({
-        attn_qkv: [(4 + 2 * 2) * 64, hiddenSize],
-        attn_output: [hiddenSize, 256],
-        ...gatedFeedForward(hiddenSize, 1024),
-      }),
-    );
-    await using source = await openHeader(options);
-    const { settings, units, devices } = createEstimatedDemandModel(source).demandOf([cpu], {});
-    expect(settings).toMatchObject({ contextLength: 2048, maxBatchTokens: 2048 });
-    expect(units.every(({ kvCache }) => kvCache === undefined)).toBe(true);
-    expect(units.at(-1)!.tensors).toEqual(["output_norm.weight"]);
-    // At the least keys and values of a whole text, and the neurons of one of gate and up.
-    expect(devices["cpu:0"]!.overheadBytes.activations).toBeGreaterThan(2048 * 4 * (2 * 2 * 64 + 1024));
-  });
-});
-
-describe("a tied head", () => {
-  it("takes the embedding's table once where both lie on one device", async () => {
-    await using source = await openHeader(
-      header("unknown", {}, 1, () => ({ ...groupedQuery(heads), ...gatedFeedForward(hiddenSize, 1024) })),
-    );
-    const model = createEstimatedDemandModel(source);
-    const devices = [cpu, { id: "cpu:1", traits: cpu.traits }];
-    const { units, devices: demands } = model.demandOf(devices, {});
-    // 512 rows of 256 in q8_0, and the norm
-    const table = (512 * 256 * 34) / 32;
-    expect(demands["cpu:0"]!.units.head).toMatchObject({ weightBytes: table + 1024, shared: { unit: "embedding", byteLength: table } });
-    const headBytes = (headDevice: string) =>
-      model
-        .bytesOf(devices, {}, new Map(units.map(({ id }) => [id, [{ device: id === "head" ? headDevice : "cpu:0" }]])))
-        .find(({ label }) => label === "head")!.byteLength;
-    expect(headBytes("cpu:0")).toBe(1024);
-    expect(headBytes("cpu:1")).toBe(table + 1024);
   });
 });
