@@ -75,14 +75,19 @@ function checkContext({ settings }: OffloadPlan, limit: number | undefined): voi
     );
 }
 
-function checkWorkload({ settings, workload }: OffloadPlan): void {
-  const contextLength = settings?.contextLength;
-  if (workload === undefined || contextLength === undefined) return;
+function checkWorkload({ settings: { contextLength, maxSequences } = {}, workload }: OffloadPlan): void {
+  if (workload === undefined) return;
   const tokens = workload.contextDepth + workload.promptTokens + workload.outputTokens;
-  if (tokens > contextLength)
+  if (contextLength !== undefined && tokens > contextLength)
     throw new InvalidPlanError(
       "workload",
       `takes a sequence to ${tokens} tokens, past the context of ${contextLength}`,
       "shorten the prompt, the answer or the depth, or raise settings.contextLength",
+    );
+  if (maxSequences !== undefined && workload.batch > maxSequences)
+    throw new InvalidPlanError(
+      "workload.batch",
+      `is ${workload.batch}, the settings allow ${maxSequences} at a time`,
+      "lower it, or raise settings.maxSequences",
     );
 }

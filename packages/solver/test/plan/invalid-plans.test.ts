@@ -269,6 +269,13 @@ describe("validatePlan refuses a plan that cannot be carried out, naming unit or
       /raise settings.contextLength/,
     ],
     [
+      "more requests at a time than sequences",
+      { ...good, settings: { maxSequences: 2 }, workload: { promptTokens: 1, outputTokens: 1, contextDepth: 0, batch: 3 } },
+      "workload.batch",
+      /is 3, the settings allow 2 at a time/,
+      /raise settings.maxSequences/,
+    ],
+    [
       "a unit without rows twice",
       withUnits({ id: "head", device: cpu }, { id: "head", device: other }),
       "unit head",

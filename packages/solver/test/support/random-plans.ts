@@ -101,7 +101,7 @@ export function randomPlan(random: Random, model: string, units: readonly Offloa
     })),
     ...some(() => ({
       settings: {
-        ...some(() => ({ contextLength: 4096 + random(4096), maxBatchTokens: 1 + random(512), maxSequences: 1 + random(4) })),
+        ...some(() => ({ contextLength: 4096 + random(4096), maxBatchTokens: 1 + random(512), maxSequences: 4 + random(4) })),
         ...some(() => ({ kvCacheTokens: 1 + random(10_000), keyCacheDType: anyDType(), valueCacheDType: anyDType() })),
         ...some(() => ({ maxScoredTokens: 1 + random(512) })),
       },
