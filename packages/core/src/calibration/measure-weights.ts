@@ -20,13 +20,15 @@ const prefillTokens = 256;
 const streamedBytes = { cpu: 128 * 2 ** 20, gpu: 512 * 2 ** 20 } as const;
 /** About; beyond it a slow device gets less to do. */
 const longestPassSeconds = 0.08;
+/** Streamed in a pass, where that is affordable. */
+const leastMatrices = 2;
 
 /**
  * Streams matrices that together lie beyond the caches, one command each, as decoding does; then multiplies some of them with as many tokens
  * as prefill does. `commandSeconds` is taken off for each command, since a step pays it apart.
  */
 export async function measureWeights(bench: DeviceBench, dtype: DType, commandSeconds: number): Promise<WeightRates> {
-  const { rows, count } = await chooseSizes(bench, dtype);
+  const { rows, count, prefillRows } = await chooseSizes(bench, dtype);
   const weights: Tensor[] = [];
   for (let index = 0; index < count; index++) weights.push(await bench.weight(dtype, rows, columns));
   const matrixBytes = byteLengthOf(dtype, rows * columns);
@@ -40,37 +42,46 @@ export async function measureWeights(bench: DeviceBench, dtype: DType, commandSe
   });
   const decodeSeconds = (await bench.repeat(decode, { seconds: 0.2, leastSamples: 5 })).map((seconds) => withoutCommands(seconds, count));
 
-  const numPrefill = Math.min(2, count);
+  const numPrefill = 2;
+  const prefillWeights: Tensor[] = [];
+  for (let index = 0; index < numPrefill; index++) prefillWeights.push(await bench.weight(dtype, prefillRows, columns));
   const tokens = bench.floats([prefillTokens, columns], activation);
-  const outputs = bench.tensor("f32", [prefillTokens, rows]);
+  const outputs = bench.tensor("f32", [prefillTokens, prefillRows]);
   const prefillWorkspace = bench.workspace(dtype, prefillTokens, columns);
   const prefill = bench.record((encoder) => {
-    for (const weight of weights.slice(0, numPrefill)) encoder.matmul(outputs, tokens, weight, prefillWorkspace);
+    for (const weight of prefillWeights) encoder.matmul(outputs, tokens, weight, prefillWorkspace);
   });
   const prefillSeconds = await bench.repeat(prefill, { seconds: 0.15 });
   return {
     weightBytesPerSecond: rateSamples(count * matrixBytes, decodeSeconds),
-    operationsPerSecond: rateSamples(numPrefill * 2 * prefillTokens * rows * columns, prefillSeconds),
+    operationsPerSecond: rateSamples(numPrefill * 2 * prefillTokens * prefillRows * columns, prefillSeconds),
   };
 }
 
-/** From a first small product: sizes that keep one pass short on slow devices. */
-async function chooseSizes(bench: DeviceBench, dtype: DType): Promise<{ readonly rows: number; readonly count: number }> {
+/**
+ * From a first small product: sizes that keep one pass short on slow devices. Matrices that are streamed stay as large as a pass allows, since
+ * the beginnings of small ones take a fifth of the speed; with many tokens fewer rows do.
+ */
+async function chooseSizes(
+  bench: DeviceBench,
+  dtype: DType,
+): Promise<{ readonly rows: number; readonly count: number; readonly prefillRows: number }> {
   const weight = await bench.weight(dtype, trialRows, columns);
   const x = bench.floats([1, columns], activation);
   const out = bench.tensor("f32", [1, trialRows]);
   const workspace = bench.workspace(dtype, 1, columns);
   const list = bench.record((encoder) => encoder.matmul(out, x, weight, workspace));
   const seconds = Math.min(...(await bench.repeat(list, { seconds: 0.005 })));
-  const elementsPerSecond = (trialRows * columns) / seconds;
-  const affordableRows = (longestPassSeconds * elementsPerSecond) / (columns * prefillTokens);
-  const rows = Math.min(mostRows, Math.max(trialRows, 2 ** Math.floor(Math.log2(Math.max(1, affordableRows)))));
-  const passElements = longestPassSeconds * elementsPerSecond;
+  const passElements = (longestPassSeconds * trialRows * columns) / seconds;
+  const rowsWithin = (elements: number) => {
+    const affordable = 2 ** Math.floor(Math.log2(Math.max(1, elements / columns)));
+    return Math.min(mostRows, Math.max(trialRows, affordable));
+  };
+  const rows = rowsWithin(passElements / leastMatrices);
   const { device } = bench.backend;
-  const { byteLength } = weight.buffer;
-  const matrixBytes = byteLength * (rows / trialRows);
-  const passMatrices = Math.min(streamedBytes[device.kind] / matrixBytes, Math.max(2, passElements / (rows * columns)));
-  return { rows, count: Math.max(1, Math.ceil(passMatrices)) };
+  const matrixBytes = weight.buffer.byteLength * (rows / trialRows);
+  const passMatrices = Math.min(streamedBytes[device.kind] / matrixBytes, Math.max(leastMatrices, passElements / (rows * columns)));
+  return { rows, count: Math.max(1, Math.ceil(passMatrices)), prefillRows: rowsWithin(passElements / prefillTokens) };
 }
 
 /** Between -1 and 1, the same at every run. */
