@@ -1,5 +1,4 @@
-import { type Command, CommandEncoder, type DeviceId, type RecordedCommands } from "@thermocline/spec";
-import { assert } from "@thermocline/spec";
+import { assert, type Command, CommandEncoder, type DeviceId, type RecordedCommands } from "@thermocline/spec";
 import { referenceTraits } from "./traits.js";
 
 // A command is an object of about ten references, and its tensors and shapes belong to the caller.

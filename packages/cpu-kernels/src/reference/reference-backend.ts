@@ -1,4 +1,5 @@
 import {
+  assert,
   type Backend,
   type BackendStatistics,
   type CommandList,
@@ -17,7 +18,6 @@ import {
   type Tensor,
   type TensorInfo,
 } from "@thermocline/spec";
-import { assert } from "@thermocline/spec";
 import { ReferenceBuffer } from "./buffer.js";
 import { ReferenceCommandList, ReferenceEncoder } from "./command-list.js";
 import { Executor } from "./executor.js";

@@ -1,6 +1,15 @@
 /** A tensor whose bindings and memory are known for one step. */
-import { bindingNames, byteLengthOf, type Dim, type DType, dtypes, type StepBindings, type Tensor } from "@thermocline/spec";
-import { AssertionError, assert } from "@thermocline/spec";
+import {
+  AssertionError,
+  assert,
+  bindingNames,
+  byteLengthOf,
+  type Dim,
+  type DType,
+  dtypes,
+  type StepBindings,
+  type Tensor,
+} from "@thermocline/spec";
 import { ReferenceBuffer } from "./buffer.js";
 import { dequantizeRows } from "./dequantize/index.js";
 import { float16Values } from "./float16.js";

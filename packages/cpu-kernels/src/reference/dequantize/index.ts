@@ -1,6 +1,5 @@
 /** Every ggml type that holds weights, turned into floats. */
-import { type DType, dtypes } from "@thermocline/spec";
-import { assert } from "@thermocline/spec";
+import { assert, type DType, dtypes } from "@thermocline/spec";
 import type { BlockDecoder } from "./block-decoder.js";
 import { q4_0, q4_1, q5_0, q5_1, q8_0, q8_1 } from "./blocks-of-32.js";
 import { iq1_m, iq1_s, iq2_s, iq2_xs, iq2_xxs, iq3_s, iq3_xxs } from "./codebook-blocks.js";
