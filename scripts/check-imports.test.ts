@@ -100,6 +100,7 @@ describe("findViolations", () => {
     ["a tool of tests in the source", "packages/core/src/a.ts", 'import "vitest";', /does not declare vitest/],
     ["something optional at once", "packages/cli/src/a.ts", 'import "@thermocline/cuda-kernels";', /optional.*import\(\)/],
     ["Node where a browser runs", "packages/solver/src/a.ts", 'import { readFile } from "node:fs/promises";', /browser/],
+    ["Node behind what a browser loads", "packages/core/src/demand/a.ts", 'import "../kv-cache/block-keys.js";', /browser.*not held to it/],
     ["a library that an example does not declare", "examples/01.ts", 'import "@thermocline/solver";', /does not declare/],
   ];
   it.each(cases)("catches %s", (_what, path, text, expected) => {

@@ -136,19 +136,22 @@ export class HeaderCursor {
     return byteLength;
   }
 
-  /** Moves past a string. */
-  skipString(field: string, most: number): void {
-    const start = this.offset;
-    // What nearly every string is: shorter than 2^32 bytes, and there.
-    if (start + 8 <= this.#bytes.length && this.#view.getUint32(start + 4, true) === 0) {
-      const byteLength = this.#view.getUint32(start, true);
-      const end = start + 8 + byteLength;
-      if (byteLength <= most && end <= this.#bytes.length) {
-        this.offset = end;
-        return;
+  /** Moves past `count` strings, which must all be there. */
+  skipStrings(count: number, field: string, most: number): void {
+    const view = this.#view;
+    const { length } = this.#bytes;
+    for (let index = 0; index < count; index++) {
+      const start = this.offset;
+      // What nearly every string is: shorter than 2^32 bytes, and there.
+      if (start + 8 <= length && view.getUint32(start + 4, true) === 0) {
+        const byteLength = view.getUint32(start, true);
+        if (byteLength <= most && start + 8 + byteLength <= length) {
+          this.offset = start + 8 + byteLength;
+          continue;
+        }
       }
+      this.take(this.stringLength(field, most), field);
     }
-    this.take(this.stringLength(field, most), field);
   }
 
   /** A string value: invalid UTF-8 becomes U+FFFD, for a stray byte in a description is no reason to refuse a model. */

@@ -30,6 +30,9 @@ export interface GgufHeader {
   bytes: Uint8Array<ArrayBuffer>;
 }
 
+/** Large vocabularies make headers of 5 to 8 MiB, which are all there after a second read. */
+const secondPartEnd = 8 << 20;
+
 /** `head` is the beginning of the file, of any length; the rest is read in parts that double, so that a few reads do. */
 export async function readHeader(file: ShardFile, head: Uint8Array<ArrayBuffer>, signal?: AbortSignal): Promise<GgufHeader> {
   const cursor = new HeaderCursor(file.name, file.byteLength);
@@ -41,7 +44,7 @@ export async function readHeader(file: ShardFile, head: Uint8Array<ArrayBuffer>,
       return parser.parse();
     } catch (error) {
       if (!(error instanceof NeedMoreBytes)) throw error;
-      const end = Math.min(Math.max(error.endOffset, 2 * bytes.length), file.byteLength, limits.headerBytes);
+      const end = Math.min(Math.max(error.endOffset, 2 * bytes.length, secondPartEnd), file.byteLength, limits.headerBytes);
       const more = await file.read({ offset: bytes.length, byteLength: end - bytes.length }, signal);
       const longer = new Uint8Array(end);
       longer.set(bytes);

@@ -53,7 +53,7 @@ export class StringArray {
 /** Passes over `length` strings, which must all be there. */
 export function readStringArray(cursor: HeaderCursor, length: number): StringArray {
   const start = cursor.offset;
-  for (let index = 0; index < length; index++) cursor.skipString("value", limits.stringBytes);
+  cursor.skipStrings(length, "value", limits.stringBytes);
   return new StringArray(cursor, start, length);
 }
 

@@ -9,6 +9,7 @@ import {
   opNames,
   opTable,
   packCommands,
+  packedCommandByteLength,
   tensorsOf,
   wordsPerTensor,
 } from "../src/index.js";
@@ -105,6 +106,14 @@ describe("packed commands", () => {
     expect(at).toBe(words.length);
     expect(numbersSeen).toBe(numbers.length);
     expect(opcodes).toEqual(opNames.map((name) => opTable[name].opcode));
+  });
+
+  it("take as many bytes as their op says, whatever their operands", () => {
+    const { commands } = recordEverything();
+    for (const command of commands) {
+      const { words, numbers } = packCommands([command], handles);
+      expect(packedCommandByteLength(command.op), command.op).toBe(words.byteLength + numbers.byteLength);
+    }
   });
 
   it("carry signals as handle and slot", () => {
