@@ -6,9 +6,12 @@ import type { PlanRequest } from "../../src/planning/plan-request.js";
 import { device, MiB, machineOf, requestOf, traits } from "./support/table-machine.js";
 import { tableModel } from "./support/table-model.js";
 
+/** 16.6 MiB of weights, 6 KiB of f16 cache a token, and beside units 4.5 MiB a device for 256 tokens a step. */
+const small = { numLayers: 3, numNeurons: 512 };
+
 /** Devices so small that not everything fits. */
 function tightRequest(cpuMiB: number, gpuMiB: number, more: Partial<PlanRequest> = {}): PlanRequest {
-  return requestOf(0, {}, { budgets: { "cpu:0": { budgetBytes: cpuMiB * MiB }, "cuda:0": { budgetBytes: gpuMiB * MiB } }, ...more });
+  return requestOf(0, small, { budgets: { "cpu:0": { budgetBytes: cpuMiB * MiB }, "cuda:0": { budgetBytes: gpuMiB * MiB } }, ...more });
 }
 
 async function refusalOf(request: PlanRequest): Promise<InfeasiblePlanError> {
@@ -24,8 +27,7 @@ async function retry(request: PlanRequest, { remedy }: InfeasiblePlanError) {
 
 describe("what does not fit", () => {
   it("is refused with the longest context that fits, which fits, while one token more does not", async () => {
-    // 76.5 MiB of weights, 8 MiB of overhead a device, and 16 KiB of cache a token.
-    const request = tightRequest(60, 60, { settings: { contextLength: 8192 } });
+    const request = tightRequest(20, 20, { settings: { contextLength: 8192 } });
     const error = await refusalOf(request);
     const contextLength = error.remedy!.settings!.contextLength!;
     expect(error.message).toContain(`lower contextLength to ${contextLength}`);
@@ -36,22 +38,22 @@ describe("what does not fit", () => {
 
   it("is refused with a smaller KV type where the workload needs the context", async () => {
     const workload = { promptTokens: 4000, outputTokens: 96 };
-    const request = tightRequest(70, 50, { workload });
+    const request = tightRequest(18, 18, { workload });
     const error = await refusalOf(request);
     expect(error.remedy).toEqual({ settings: { keyCacheDType: "q4_0", valueCacheDType: "q4_0" } });
     expect(error.cure).toBe("set keyCacheDType and valueCacheDType to q4_0");
     await retry(request, error);
-    const wider = tightRequest(80, 60, { workload });
+    const wider = tightRequest(25, 20, { workload });
     expect((await refusalOf(wider)).remedy).toEqual({ settings: { keyCacheDType: "q8_0", valueCacheDType: "q8_0" } });
   });
 
   it("is refused with a smaller chunk, then with fewer sequences, where nothing before helps", async () => {
     const settings = { keyCacheDType: "q4_0", valueCacheDType: "q4_0", contextLength: 256 } as const;
-    const chunk = tightRequest(50, 70, { settings: { ...settings, maxBatchTokens: 2048 } });
+    const chunk = tightRequest(40, 40, { settings: { ...settings, maxBatchTokens: 2048 } });
     const ofChunk = await refusalOf(chunk);
     expect(Object.keys(ofChunk.remedy!.settings!)).toEqual(["maxBatchTokens"]);
     await retry(chunk, ofChunk);
-    const many = tightRequest(52, 50, { settings: { ...settings, maxBatchTokens: 16, maxSequences: 64 } });
+    const many = tightRequest(20, 15, { settings: { ...settings, maxBatchTokens: 16, maxSequences: 64 } });
     const ofMany = await refusalOf(many);
     expect(Object.keys(ofMany.remedy!.settings!)).toEqual(["maxSequences"]);
     await retry(many, ofMany);
@@ -59,23 +61,23 @@ describe("what does not fit", () => {
 
   it("is refused with the budget that is enough, and then with the memory", async () => {
     const settings = { keyCacheDType: "q4_0", valueCacheDType: "q4_0", contextLength: 256, maxBatchTokens: 16 } as const;
-    const request = tightRequest(30, 30, { settings });
+    const request = tightRequest(10, 5, { settings });
     const error = await refusalOf(request);
     const [[id, bytes]] = Object.entries(error.remedy!.budgetBytes!) as [[string, number]];
     expect(error.cure).toBe(`raise the budget of ${id} to ${bytes} bytes`);
     await retry(request, error);
-    const machine = machineOf(device("cpu:0", 30 * MiB, 40), device("cuda:0", 30 * MiB, 400));
+    const machine = machineOf(device("cpu:0", 10 * MiB, 40), device("cuda:0", 5 * MiB, 400));
     const budgets = { "cpu:0": { reserveBytes: 0 }, "cuda:0": { reserveBytes: 0 } };
-    const small: PlanRequest = { demandModel: tableModel(), machine, traits, settings, budgets, solver: "greedy" };
-    const ofSmall = await refusalOf(small);
-    expect(Object.keys(ofSmall.remedy!)).toEqual(["memoryBytes"]);
-    await retry(small, ofSmall);
+    const memory: PlanRequest = { demandModel: tableModel(small), machine, traits, settings, budgets, solver: "greedy" };
+    const ofMemory = await refusalOf(memory);
+    expect(Object.keys(ofMemory.remedy!)).toEqual(["memoryBytes"]);
+    await retry(memory, ofMemory);
   });
 
   it("has a cure that succeeds when it is tried, whatever was asked", async () => {
     const kinds = new Set<keyof PlanRemedy>();
-    for (const cpuMiB of [8, 60])
-      for (const gpuMiB of [0, 40])
+    for (const cpuMiB of [4, 20])
+      for (const gpuMiB of [0, 12])
         for (const settings of [{ contextLength: 16_384 }, { maxSequences: 8 }, { maxBatchTokens: 4096, contextLength: 256 }]) {
           const request = tightRequest(cpuMiB, gpuMiB, { settings });
           const error: unknown = await createPlan(request).catch((reason: unknown) => reason);
@@ -87,7 +89,7 @@ describe("what does not fit", () => {
   });
 
   it("is also refused for a strategy, with what makes that strategy fit", async () => {
-    const request = tightRequest(1000, 60, { strategy: "autosplit" });
+    const request = tightRequest(1000, 20, { strategy: "autosplit" });
     const error = await refusalOf(request);
     expect(error.missingBytes["cuda:0"]).toBeGreaterThan(0);
     const plan = await retry(request, error);
