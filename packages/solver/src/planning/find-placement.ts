@@ -1,8 +1,7 @@
 /** Every placement of a request that is worth comparing, and whether there is one at all. */
-import { type DeviceId, InvalidRequestError, type MemoryDemand, type OffloadUnit } from "@thermocline/spec";
+import { type DeviceId, type MemoryDemand, type OffloadUnit, ThermoclineError } from "@thermocline/spec";
 import type { PricedProblem } from "../pricing/priced-problem.js";
 import { placeRivals } from "./compare-strategies.js";
-import { InvalidPinError } from "./pins.js";
 import { type PlacedModel, placeModel } from "./place-model.js";
 import { type PlanContext, preparePlan } from "./plan-context.js";
 import type { PlanRequest } from "./plan-request.js";
@@ -55,20 +54,22 @@ function ownLimits({ limits: { devices, shared } }: PlanContext): DeviceBytes {
  * count as too small.
  */
 export async function fits(request: PlanRequest, isThorough = false): Promise<boolean> {
-  let context: PlanContext;
   try {
-    context = preparePlan(request);
+    return await hasPlacement(request, isThorough);
   } catch (error) {
-    if (error instanceof InvalidRequestError || error instanceof InvalidPinError) return false;
+    if (ThermoclineError.isInstance(error)) return false;
     throw error;
   }
+}
+
+async function hasPlacement(request: PlanRequest, isThorough: boolean): Promise<boolean> {
+  const context = preparePlan(request);
   if (!mayFit(context)) return false;
   const isFree = (request.strategy ?? "plan") === "plan";
   // Strategies are quicker than a solver, and mostly one of them fits where anything does.
   if (isFree && placeRivals(context, ownLimits(context), overheadBounds(context)).rivals.length > 0) return true;
   const quick = isThorough || !isFree ? placersOf(request).quick : placeHastily;
-  const found = await placeModel(context, { quick, thorough: () => undefined });
-  return found.status === "placed";
+  return (await placeModel(context, { quick, thorough: () => undefined })).status === "placed";
 }
 
 /** False where the devices together do not even have the bytes of all units: no solver need be asked. */
