@@ -54,7 +54,7 @@ export async function requestFor(demandModel: DemandModel, session: PlanningSess
   };
   const { kvBudget } = options;
   if (kvBudget === undefined) return request;
-  const first = await createPlan(request);
+  const first = await createPlan({ ...request, solver: "greedy" });
   const memory = Object.entries(first.devices).map(([id, { budgetBytes = 0, reserveBytes = 0 }]) => {
     return [id, { totalBytes: budgetBytes, freeBytes: budgetBytes - reserveBytes }] as const;
   });
