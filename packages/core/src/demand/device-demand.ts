@@ -121,9 +121,10 @@ function deviceDemandOf(
 ): DeviceDemand {
   const { device, wholes, whole, divided } = roles;
   const meter = new UnitMeter(reduced.source, roles, device);
-  const bytes = new Map(reducedUnits.map(([id, { rows }]) => [id, meter.bytesOf(id, rows)]));
+  const isSupported = (id: string) => !whole.unsupportedUnits.has(id);
+  const bytes = new Map(reducedUnits.filter(([id]) => isSupported(id)).map(([id, { rows }]) => [id, meter.bytesOf(id, rows)]));
   const listBytes = new Map(reducedUnits.map(([id]) => [id, commandBytes(roles, id, numOthers)]));
-  const supported = units.filter((unit) => !whole.unsupportedUnits.has(reduced.unitOf(unit)));
+  const supported = units.filter((unit) => isSupported(reduced.unitOf(unit)));
   // Where a sum ends on a device that has no part of it, which takes two others, the norm before it lies there all the same.
   const normed = numOthers < 2 ? [] : units.filter(({ kind }) => kind === "feed-forward");
   const normBytes = sum(normed.map((unit) => meter.undividedBytes(reduced.unitOf(unit))));

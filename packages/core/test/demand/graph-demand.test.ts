@@ -1,7 +1,14 @@
 /** What the demand of a model with a graph says of units, devices and intermediates. */
 import { createReferenceBackend } from "@thermocline/cpu-kernels/reference";
 import { createCpuTraits } from "@thermocline/cpu-kernels/traits";
-import { type BackendTraits, type DemandDevice, InvalidPlanError, InvalidRequestError, type Placement } from "@thermocline/spec";
+import {
+  type BackendTraits,
+  type DemandDevice,
+  InvalidPlanError,
+  InvalidRequestError,
+  InvalidTensorError,
+  type Placement,
+} from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
 import { createDemandModel } from "../../src/demand/index.js";
 import { openEmbeddedModel } from "../support/embedded-model.js";
@@ -60,7 +67,14 @@ describe("units", () => {
 
   it("that a device has no kernel for are left out there, and there alone", async () => {
     await using source = await openRandomModel("mixtral", { dtype: "q8_0" });
-    const withoutExperts: BackendTraits = { ...traits, supports: (op, dtype) => op !== "expertMatmul" && traits.supports(op, dtype) };
+    const withoutExperts: BackendTraits = {
+      ...traits,
+      supports: (op, dtype) => op !== "expertMatmul" && traits.supports(op, dtype),
+      packedByteLength(info, slices) {
+        if (info.shape.length === 3) throw new InvalidTensorError(info.name, "a type that has a layout here", info.dtype);
+        return traits.packedByteLength(info, slices);
+      },
+    };
     const devices = [cpu, { id: "gpu:0", traits: withoutExperts }];
     const { devices: demands, units } = createDemandModel(source).demandOf(devices, settings);
     const experts = units.filter(({ kind }) => kind === "experts").map(({ id }) => id);
