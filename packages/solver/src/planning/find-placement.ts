@@ -78,13 +78,14 @@ function mayFit({ demand, limits: { devices } }: PlanContext): boolean {
   return leastBytes <= devices.reduce((sum, { limitBytes }) => sum + limitBytes, 0);
 }
 
-/** On the device where it takes the fewest, whole or block by block. */
+/** On the device where it takes the fewest, whole or block by block, beside the unit that it shares bytes with. */
 function leastBytesOf({ devices }: MemoryDemand, { id, rows }: OffloadUnit): number {
   const numBlocks = rows === undefined ? 0 : Math.ceil(rows.count / rows.blockSize);
   const bytes = Object.values(devices).flatMap(({ units }) => {
-    const { weightBytes, kvCacheBytes, part } = units[id] ?? {};
+    const { weightBytes, kvCacheBytes, part, shared } = units[id] ?? {};
     if (weightBytes === undefined) return [];
-    return Math.min(weightBytes, part === undefined ? weightBytes : numBlocks * part.bytesPerBlock) + kvCacheBytes!;
+    const ownBytes = weightBytes - (shared?.byteLength ?? 0);
+    return Math.min(ownBytes, part === undefined ? ownBytes : numBlocks * part.bytesPerBlock) + kvCacheBytes!;
   });
   return bytes.length === 0 ? 0 : Math.min(...bytes);
 }

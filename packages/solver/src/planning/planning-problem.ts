@@ -6,9 +6,24 @@ import { allowedDevicesOf, type PlanContext } from "./plan-context.js";
 /** Bytes by device id. */
 export type DeviceBytes = ReadonlyMap<DeviceId, number>;
 
-/** What each device needs at most beside its units, whatever lies there. */
-export function overheadBounds({ demand }: PlanContext): DeviceBytes {
-  return new Map(Object.entries(demand.devices).map(([id, device]) => [id, overheadBytesOf(device)]));
+/**
+ * What each device needs at most beside its units, whatever lies there; less what two units share that can lie nowhere else, as each of them
+ * counts it.
+ */
+export function overheadBounds({ demand, unitLimits }: PlanContext): DeviceBytes {
+  const isOnlyOn = (unit: string, device: DeviceId) => {
+    const devices = Object.entries(demand.devices).flatMap(([id, { units }]) => (units[unit] === undefined ? [] : [id]));
+    return (unitLimits.get(unit)?.devices ?? devices).every((id) => id === device);
+  };
+  return new Map(
+    Object.entries(demand.devices).map(([id, device]) => {
+      const together = Object.entries(device.units).filter(
+        ([unit, { shared }]) => shared && isOnlyOn(unit, id) && isOnlyOn(shared.unit, id),
+      );
+      const sharedBytes = together.reduce((sum, [, { shared }]) => sum + shared!.byteLength, 0);
+      return [id, overheadBytesOf(device) - sharedBytes];
+    }),
+  );
 }
 
 /**

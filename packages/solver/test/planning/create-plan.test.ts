@@ -71,6 +71,17 @@ describe("a plan", () => {
     }
   });
 
+  it("is never slower with more memory, beyond the gap that it states", async () => {
+    const table = { numLayers: 4, numNeurons: 1024 };
+    let before = Number.POSITIVE_INFINITY;
+    for (let gpuMiB = 8; gpuMiB <= 80; gpuMiB += 6) {
+      const { predicted, solver } = await createPlan(requestOf(gpuMiB, table));
+      // No placement within more memory takes less than the bound, and what was found with less is one of them.
+      expect(predicted!.workloadSeconds! * (1 - solver!.gap)).toBeLessThanOrEqual(before * (1 + 1e-9));
+      before = predicted!.workloadSeconds!;
+    }
+  });
+
   it("shows itself and its rivals side by side at three depths, prefill and decode apart", async () => {
     const { comparison } = await createPlan(requestOf(110));
     const strategies = [...new Set(comparison!.map(({ strategy }) => strategy))];

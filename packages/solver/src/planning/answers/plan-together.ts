@@ -10,7 +10,7 @@ export type DeviceClaim = { readonly bytes: number } | { readonly fraction: numb
 /** The machine and its budgets are the same for all models. */
 export interface SharedPlanRequest extends PlanRequest {
   readonly name: string;
-  /** What the model is guaranteed, and plans with; default: its fraction of the weights of all models. */
+  /** What the model is guaranteed, and plans with, the device's runtime included; default: its fraction of the weights of all models. */
   readonly claims?: Readonly<Record<DeviceId, DeviceClaim>>;
 }
 
