@@ -23,19 +23,23 @@ export interface ProblemDevice extends Pick<MachineDevice, "id" | "kind" | "rate
 /**
  * Seconds of a step of `t` tokens over `s` sequences at depth `d`, which a placement is judged by:
  *
- * - The residual stream begins at the embedding's device. A unit that lies whole on a device draws it there: a hand-over where it was
- *   elsewhere. Experts, and the parts of a split unit, leave it where it is: every device other than that gets the input by a hand-over,
- *   computes, and gives a partial sum back by another; the unit takes as long as its slowest device, hand-overs included.
+ * - The residual stream begins where the first unit, the embedding, lies, which is whole. A unit that lies whole on a device draws it
+ *   there: a hand-over where it was elsewhere. Experts, and the parts of a split unit, leave it where it is: every device other than that gets the input by a hand-over,
+ *   computes, and gives a partial sum back by another; the unit takes as long as its slowest device, hand-overs included. Devices without
+ *   a link of their own meet by way of those that make it shortest. A unit with a KV cache is not split.
  * - A device's part of a unit takes the sum over dtypes of max(bytes / weightBytesPerSecond, 2 · multiplyAdds / operationsPerSecond), with
  *   bytes = always + p · conditional of its rows, p = 1 − (1 − f)^t for a row of frequency f, and multiplyAdds = t · (elements always read +
- *   f · conditional elements); plus numCommands · commandSeconds. The head sees `s` rows in place of `t`.
+ *   f · conditional elements); plus numCommands · commandSeconds. The head sees `s` rows in place of `t`, but is handed
+ *   all `t`.
  *   Which conditional rows a token activates is chance, and the mean of the slowest leg is more than the slowest mean: 4 of 16 experts at a
  *   time, 12 of them on a device four times as fast as the other, take a quarter more on average than this says.
  * - Attention also reads s · min(d, window) · kvBytesPerToken and has t · min(d, window) · multiplyAddsPerCachedToken products: the longer of
- *   the two times, by kvBytesPerSecond and attentionOperationsPerSecond; a recurrent state is read once and written once a sequence.
+ *   the two times, by kvBytesPerSecond and attentionOperationsPerSecond; a recurrent state is read once and written once a sequence,
+ *   and counts among the bytes read.
  *
- * The workload is batch · promptTokens tokens in equal chunks of at most `maxBatchTokens`, at depths that grow by what has been read, then
- * outputTokens steps of `batch` tokens at the mean depth of the answer.
+ * The workload is batch · promptTokens tokens in n equal chunks of at most `maxBatchTokens`, in which all `batch` sequences advance alike:
+ * chunk i, from 0 on, is at the mean depth contextDepth + (i + 1/2) · promptTokens / n of its tokens. Then come outputTokens steps of
+ * `batch` tokens at the mean depth of the answer, contextDepth + promptTokens + outputTokens / 2.
  */
 export interface OffloadProblem {
   /** In the order in which a token passes them. */

@@ -1,6 +1,7 @@
 /** Local search over placements: single units, groups of rows, layers and pairs of these change devices while that saves time or room. */
 import { bytesOfChoices, type Choice, homeAfter, secondsAt } from "../pricing/choice.js";
 import type { PricedProblem, PricedUnit } from "../pricing/priced-problem.js";
+import type { PricedPart } from "../pricing/priced-rows.js";
 import type { ChainPricing } from "./chain-pricing.js";
 import { type Candidate, candidateOf } from "./device-prices.js";
 
@@ -30,6 +31,8 @@ export class Exchange {
   readonly #homes: number[];
   readonly #used: Float64Array;
   #seconds: number;
+  /** What a unit can become whatever room there is, by what it is now. */
+  readonly #known = new WeakMap<Choice, readonly Choice[]>();
   /** Objects by the order in which they were met. */
   readonly #numbers = new Map<object, number>();
   readonly #layers: readonly (readonly number[])[];
@@ -230,7 +233,12 @@ export class Exchange {
       if (alike === undefined) continue;
       for (let device = 0; device < numDevices; device++) {
         if (layer.some((index) => units[index]!.wholeSeconds[device] === Number.POSITIVE_INFINITY)) continue;
-        moves.push(this.#priceOf(layer.map((index) => [index, this.pricing.whole(units[index]!, device)]), alike));
+        moves.push(
+          this.#priceOf(
+            layer.map((index) => [index, this.pricing.whole(units[index]!, device)]),
+            alike,
+          ),
+        );
       }
     }
     return moves;
@@ -243,22 +251,37 @@ export class Exchange {
   }
 
   #alternatives(unit: PricedUnit, current: Choice): readonly Choice[] {
-    const choices: Choice[] = [];
-    for (const [device, seconds] of unit.wholeSeconds.entries())
-      if (device !== current.whole && Number.isFinite(seconds)) choices.push(this.pricing.whole(unit, device));
+    let choices = this.#known.get(current);
+    if (choices === undefined) {
+      const wholes = [...unit.wholeSeconds.keys()].filter(
+        (device) => device !== current.whole && Number.isFinite(unit.wholeSeconds[device]!),
+      );
+      choices = [...wholes.map((device) => this.pricing.whole(unit, device)), ...this.#shifts(unit, current, doublings)];
+      this.#known.set(current, choices);
+    }
+    // What just fits, and what just makes room.
+    const fitting = this.#shifts(unit, current, (_, from, to) => [
+      Math.floor((this.#problem.budgetBytes[to.device]! - this.#used[to.device]!) / Math.max(1, to.bytes[0]!)),
+      Math.ceil((this.#used[from.device]! - this.#problem.budgetBytes[from.device]!) / Math.max(1, from.bytes[0]!)),
+    ]);
+    return [...choices, ...fitting];
+  }
+
+  /** Groups of the unit's rows go from one device to another, so many at a time, the hottest or the coldest first. */
+  #shifts(
+    unit: PricedUnit,
+    current: Choice,
+    amountsOf: (available: number, from: PricedPart, to: PricedPart) => readonly number[],
+  ): Choice[] {
     const { rows } = unit;
     const counts = rows === undefined ? undefined : countsOf(unit, current);
-    if (rows === undefined || counts === undefined) return choices;
+    if (rows === undefined || counts === undefined) return [];
+    const choices: Choice[] = [];
     for (const [from, own] of counts.entries()) {
       const available = own.reduce((sum, count) => sum + count, 0);
-      for (const [to, { device, bytes }] of rows.parts.entries()) {
+      for (const to of rows.parts.keys()) {
         if (available === 0 || from === to) continue;
-        const groupBytes = Math.max(1, bytes[0]!);
-        const free = this.#problem.budgetBytes[device]! - this.#used[device]!;
-        const over = this.#used[rows.parts[from]!.device]! - this.#problem.budgetBytes[rows.parts[from]!.device]!;
-        const amounts = new Set([Math.floor(free / groupBytes), Math.ceil(over / Math.max(1, rows.parts[from]!.bytes[0]!))]);
-        for (let amount = 1; amount < available; amount *= 2) amounts.add(amount);
-        for (const amount of amounts) {
+        for (const amount of amountsOf(available, rows.parts[from]!, rows.parts[to]!)) {
           if (!(amount > 0) || amount > available) continue;
           for (const isHottest of rows.classes.length === 1 ? [true] : [true, false]) {
             const choice = this.pricing.split(unit, shift(counts, from, to, amount, isHottest));
@@ -269,6 +292,10 @@ export class Exchange {
     }
     return choices;
   }
+}
+
+function doublings(available: number): readonly number[] {
+  return Array.from({ length: Math.ceil(Math.log2(available)) }, (_, power) => 2 ** power);
 }
 
 /** The same move with `place` as its first unit. */

@@ -21,22 +21,37 @@ const goodEnough = 2e-4;
 const maxStarts = 4;
 const maxExchangeRounds = 400;
 
-/** Looks at so many beginnings of small problems, one by one: with enough of them the placement found is the best one. */
+/** Looks at `maxLabels` beginnings of placements of a small problem, one by one: with enough of them the placement found is the best one. */
 export function findPlacement(problem: PricedProblem, maxLabels: number): FoundPlacement {
   const pricing = new ChainPricing(problem);
   const prices = findDevicePrices(pricing, boundTolerance);
+  const { boundSeconds, candidates } = prices;
+  const fitting = candidates.filter(({ bytes }) => bytes.every((used, device) => used <= problem.budgetBytes[device]!));
+  const first = fitting.reduce<Candidate | undefined>(
+    (best, one) => (best !== undefined && best.seconds <= one.seconds ? best : one),
+    undefined,
+  );
+  const searched = isNear(first, boundSeconds)
+    ? undefined
+    : searchLabels(pricing, prices, first?.seconds ?? Number.POSITIVE_INFINITY, maxLabels);
+  if (searched?.isComplete) {
+    const best = searched.best ?? first;
+    return best === undefined ? { ...exchangeFrom(pricing, prices), isInfeasible: true } : proven(best, boundSeconds);
+  }
   const found = exchangeFrom(pricing, prices);
-  const { best, boundSeconds } = found;
-  if (best !== undefined && best.seconds <= boundSeconds * (1 + goodEnough)) return found;
-  const searched = searchLabels(pricing, prices, best?.seconds ?? Number.POSITIVE_INFINITY, maxLabels);
-  if (searched === undefined) return found;
-  const better = searched.best ?? best;
-  if (better === undefined) return { ...found, isInfeasible: found.isInfeasible || searched.isComplete };
-  return {
-    best: better,
-    isInfeasible: false,
-    boundSeconds: searched.isComplete ? Math.max(boundSeconds, better.seconds * (1 - 1e-12)) : boundSeconds,
-  };
+  // A faster placement that is known makes the search shorter.
+  if (searched === undefined || found.best === undefined || isNear(found.best, boundSeconds)) return found;
+  const again = searchLabels(pricing, prices, found.best.seconds, maxLabels);
+  return again?.isComplete ? proven(again.best ?? found.best, boundSeconds) : found;
+}
+
+function isNear(candidate: Candidate | undefined, boundSeconds: number): boolean {
+  return candidate !== undefined && candidate.seconds <= boundSeconds * (1 + goodEnough);
+}
+
+/** What remains are the rounding errors of sums. */
+function proven(best: Candidate, boundSeconds: number): FoundPlacement {
+  return { best, isInfeasible: false, boundSeconds: Math.max(boundSeconds, best.seconds * (1 - 1e-12)) };
 }
 
 function exchangeFrom(pricing: ChainPricing, { boundSeconds, candidates }: DevicePrices): FoundPlacement {
@@ -49,7 +64,7 @@ function exchangeFrom(pricing: ChainPricing, { boundSeconds, candidates }: Devic
     const result = exchange.result();
     if (!isFeasible) nearest ??= result;
     else if (best === undefined || result.seconds < best.seconds) best = result;
-    if (best !== undefined && best.seconds <= boundSeconds * (1 + goodEnough)) break;
+    if (isNear(best, boundSeconds)) break;
   }
   // Twice, for the slack of fixed seconds that a split unit has more than once.
   const isInfeasible = best === undefined && boundSeconds > 2 * worstSeconds(pricing.problem);

@@ -24,11 +24,13 @@ export interface LabelSearchResult {
 
 /** Units with more ways to be split than this are not for this search. */
 const maxSplits = 1000;
+/** Nor are chains with more choices than these in all: their labels are too many to be looked at. */
+const maxChoices = 1000;
 const maxComparisons = 64;
 /** Bounds are sums in another order than seconds are. */
 const rounding = 1e-12;
 
-/** Looks at `maxLabels` labels at most. Undefined where some unit can be split in too many ways. */
+/** Looks at `maxLabels` labels at most. Undefined where there are too many choices to begin. */
 export function searchLabels(
   pricing: ChainPricing,
   { prices, chain }: Pick<DevicePrices, "prices" | "chain">,
@@ -38,9 +40,13 @@ export function searchLabels(
   const { problem } = pricing;
   const { units, numDevices, budgetBytes } = problem;
   const optionsOf = new Map<PricedUnit["wholeSeconds"], readonly Choice[] | undefined>();
+  let numChoices = 0;
   for (const unit of units) {
     if (!optionsOf.has(unit.wholeSeconds)) optionsOf.set(unit.wholeSeconds, listChoices(pricing, unit));
-    if (optionsOf.get(unit.wholeSeconds) === undefined) return undefined;
+    const options = optionsOf.get(unit.wholeSeconds);
+    if (options === undefined) return undefined;
+    numChoices += options.length;
+    if (numChoices > maxChoices) return undefined;
   }
   const priceOfBudgets = prices.reduce((sum, price, device) => sum + (price > 0 ? price * budgetBytes[device]! : 0), 0);
   const limit = known * (1 - rounding);

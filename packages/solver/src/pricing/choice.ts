@@ -102,14 +102,19 @@ export function placementOf({ problem: { devices }, units }: PricedProblem, choi
       if (choice.whole >= 0) return [unit.id, [{ device: devices[choice.whole]!.id }]];
       const ofRows = known.get(rows!) ?? new Map<Choice, readonly PlacedPart[]>();
       known.set(rows!, ofRows);
-      const parts = ofRows.get(choice) ?? partsOf(unit, rows!, choice).map(([device, ranges]) => ({ device: devices[device]!.id, rows: ranges }));
+      const parts =
+        ofRows.get(choice) ?? partsOf(unit, rows!, choice).map(([device, ranges]) => ({ device: devices[device]!.id, rows: ranges }));
       ofRows.set(choice, parts);
       return [unit.id, parts];
     }),
   );
 }
 
-function partsOf(unit: OffloadUnit, { classes, parts }: PricedRows, { counts }: Choice): readonly (readonly [number, readonly IndexRange[]])[] {
+function partsOf(
+  unit: OffloadUnit,
+  { classes, parts }: PricedRows,
+  { counts }: Choice,
+): readonly (readonly [number, readonly IndexRange[]])[] {
   const taken = classes.map(() => 0);
   return parts.flatMap(({ device }, part) => {
     const groups = classes.flatMap((members, index) => {

@@ -75,10 +75,9 @@ export function partSeconds(
   bytes: UnitBytes | undefined,
   rates: DeviceRates,
   phase: Phase,
-  ranges?: readonly IndexRange[],
+  shares: RowShares = rowSharesOf(unit, tokensAt(unit, phase)),
 ): number {
   const tokens = tokensAt(unit, phase);
-  const shares = rowSharesOf(unit, tokens, ranges);
   const weights = unit.weights.reduce((sum, entry) => sum + Math.max(...weightSeconds(entry, rates, tokens, shares)), 0);
   return weights + cacheSeconds(unit, bytes, rates, phase) + unit.numCommands * rates.commandSeconds;
 }

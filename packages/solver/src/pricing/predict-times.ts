@@ -9,7 +9,7 @@ import {
   type PredictedTimes,
 } from "@thermocline/spec";
 import { handOverSeconds } from "./hand-over.js";
-import { partSeconds } from "./part-seconds.js";
+import { partSeconds, rowSharesOf, tokensAt } from "./part-seconds.js";
 import { type Phase, phasesOf, prefillOf } from "./phases.js";
 
 /**
@@ -51,7 +51,7 @@ function partsOf(placement: Placement, { id }: OffloadUnit): readonly PlacedPart
 function secondsOfPart({ devices }: OffloadProblem, unit: OffloadUnit, { device, rows }: PlacedPart, phase: Phase): number {
   const found = devices.find(({ id }) => id === device);
   assert(found !== undefined, `unit ${unit.id} lies on ${device}, which the problem does not have`);
-  return partSeconds(unit, found.units[unit.id], found.rates, phase, rows);
+  return partSeconds(unit, found.units[unit.id], found.rates, phase, rowSharesOf(unit, tokensAt(unit, phase), rows));
 }
 
 /** On average over the phase's depths. */

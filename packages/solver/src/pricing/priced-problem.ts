@@ -4,7 +4,7 @@
  */
 import { InvalidPlanError, type OffloadProblem, type OffloadUnit } from "@thermocline/spec";
 import { handOverSeconds } from "./hand-over.js";
-import { partSeconds } from "./part-seconds.js";
+import { partSeconds, rowSharesOf, tokensAt } from "./part-seconds.js";
 import { phasesOf } from "./phases.js";
 import { type PricedRows, priceRows } from "./priced-rows.js";
 
@@ -67,10 +67,14 @@ function priceUnit(problem: OffloadProblem, unit: OffloadUnit, phases: Phases, i
       allowed === undefined ? `can lie on none of ${devices}` : `is pinned to ${allowed.join(", ")}, which cannot hold it`;
     throw new InvalidPlanError(`unit ${unit.id}`, problemText, "take its pins away, or add a device that has kernels for it");
   }
+  const shares = phases.map((phase) => rowSharesOf(unit, tokensAt(unit, phase)));
   const wholeSeconds = Float64Array.from(problem.devices, ({ rates }, device) => {
     const bytes = held[device];
     if (bytes === undefined) return Number.POSITIVE_INFINITY;
-    return phases.reduce((sum, phase) => sum + (phase.numSteps === 0 ? 0 : phase.numSteps * partSeconds(unit, bytes, rates, phase)), 0);
+    return phases.reduce((sum, phase, index) => {
+      if (phase.numSteps === 0) return sum;
+      return sum + phase.numSteps * partSeconds(unit, bytes, rates, phase, shares[index]);
+    }, 0);
   });
   const wholeBytes = Float64Array.from(held, (bytes) => (bytes === undefined ? 0 : bytes.weightBytes + bytes.kvCacheBytes));
   // The stream begins with the first unit, which therefore lies whole on one device; a KV cache is not divided.

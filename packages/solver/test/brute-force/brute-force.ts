@@ -24,7 +24,6 @@ export interface BruteForceResult {
   /** Undefined where nothing fits. */
   readonly seconds?: number;
   readonly placement?: Placement;
-  readonly numPlacements: number;
 }
 
 export function stepsOf({ workload, maxBatchTokens }: OffloadProblem): readonly (readonly Step[])[] {
@@ -48,41 +47,67 @@ export function bruteForce(problem: OffloadProblem): BruteForceResult {
       devices.map((_, to) => steps.reduce((sum, step) => sum + step.times * handOver(problem, from, to, step.tokens), 0)),
     ),
   );
-  const options = units.map((unit, index) => optionsOf(problem, unit, phases, index === 0));
+  const options = units.map((unit, index) =>
+    optionsOf(problem, unit, phases, index === 0)
+      .map((option) => timed(problem, unit, option, hand))
+      .sort((a, b) => a.least - b.least),
+  );
+  // What the units from each one on take at least: beginnings that are too slow already are left early.
+  const leastFrom = units.map((_, index) => options.slice(index).reduce((sum, [fastest]) => sum + (fastest?.least ?? 0), 0));
   const used = devices.map(() => 0);
   const chosen: Option[] = [];
   let best: { seconds: number; chosen: readonly Option[] } | undefined;
-  let numPlacements = 0;
 
   const place = (index: number, stream: number, seconds: number): void => {
-    if (best !== undefined && seconds >= best.seconds) return;
+    if (best !== undefined && seconds + (leastFrom[index] ?? 0) >= best.seconds) return;
     if (index === units.length) {
-      numPlacements++;
       best = { seconds, chosen: [...chosen] };
       return;
     }
-    for (const option of options[index]!) {
+    for (const { option, secondsFrom, only } of options[index]!) {
       if (option.bytes.some((bytes, device) => used[device]! + bytes > devices[device]!.budgetBytes)) continue;
-      const only = option.parts.length === 1 ? devices.findIndex(({ id }) => id === option.parts[0]!.device) : undefined;
       const home = index === 0 ? only! : stream;
-      const staysPut = only === undefined || units[index]!.kind === "experts";
-      let unitSeconds = 0;
-      for (const [phase, work] of option.work.entries()) {
-        const legs = work.map((own, device) =>
-          own === undefined ? 0 : own + hand[phase]![home]![device]! + (staysPut ? hand[phase]![device]![home]! : 0),
-        );
-        unitSeconds += Math.max(...legs);
-      }
+      const after = only === undefined || units[index]!.kind === "experts" ? home : only;
       for (const [device, bytes] of option.bytes.entries()) used[device]! += bytes;
       chosen.push(option);
-      place(index + 1, staysPut ? home : only, seconds + unitSeconds);
+      place(index + 1, after, seconds + secondsFrom[home]!);
       chosen.pop();
       for (const [device, bytes] of option.bytes.entries()) used[device]! -= bytes;
     }
   };
   place(0, 0, 0);
-  if (best === undefined) return { numPlacements };
-  return { seconds: best.seconds, placement: new Map(units.map(({ id }, index) => [id, best!.chosen[index]!.parts])), numPlacements };
+  if (best === undefined) return {};
+  return { seconds: best.seconds, placement: new Map(units.map(({ id }, index) => [id, best!.chosen[index]!.parts])) };
+}
+
+interface TimedOption {
+  readonly option: Option;
+  /** Index of the only device. */
+  readonly only: number | undefined;
+  /** By where the stream is before the unit. */
+  readonly secondsFrom: readonly number[];
+  readonly least: number;
+}
+
+function timed(
+  { devices }: OffloadProblem,
+  { kind }: OffloadUnit,
+  option: Option,
+  hand: readonly (readonly (readonly number[])[])[],
+): TimedOption {
+  const only = option.parts.length === 1 ? devices.findIndex(({ id }) => id === option.parts[0]!.device) : undefined;
+  const returns = only === undefined || kind === "experts";
+  const secondsFrom = devices.map((_, home) => {
+    let seconds = 0;
+    for (const [phase, work] of option.work.entries()) {
+      const legs = work.map((own, device) =>
+        own === undefined ? 0 : own + hand[phase]![home]![device]! + (returns ? hand[phase]![device]![home]! : 0),
+      );
+      seconds += Math.max(...legs);
+    }
+    return seconds;
+  });
+  return { option, only, secondsFrom, least: Math.min(...secondsFrom) };
 }
 
 /** Directly, or by whatever devices make it shortest: with three devices one other at most. */

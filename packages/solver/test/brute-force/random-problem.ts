@@ -52,7 +52,8 @@ export function randomProblem(seed: number): OffloadProblem {
   };
 
   add("embedding", -1, integer(1, 8) * mebi, { conditional: 1, frequency: 1e-3 });
-  for (let layer = 0; layer < 2; layer++) {
+  const numLayers = chance(0.5) ? 1 : 2;
+  for (let layer = 0; layer < numLayers; layer++) {
     add("attention", layer, integer(2 * mebi, 8 * mebi));
     if (chance(0.35)) {
       add("router", layer, integer(mebi / 64, mebi / 4));
@@ -106,7 +107,7 @@ export function randomProblem(seed: number): OffloadProblem {
     return { id, kind, rates, budgetBytes: Math.floor(totalBytes * share), units: held };
   };
   const devices = [
-    device("cpu:0", "cpu", between(1e10, 6e10), between(0.5, 1.3)),
+    device("cpu:0", "cpu", between(1e10, 6e10), between(0.6, 1.5)),
     device("cuda:0", "gpu", between(1e11, 1e12), between(0.1, 0.6)),
     device("cuda:1", "gpu", between(5e10, 6e11), between(0.1, 0.5)),
   ];
