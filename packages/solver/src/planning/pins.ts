@@ -22,6 +22,8 @@ export class InvalidPinError extends ThermoclineError {
     readonly otherDevice: DeviceId | undefined,
     problem: string,
     cure: string,
+    /** Of a device that is too small for what is pinned there: what it lacks. */
+    readonly missingBytes?: number,
   ) {
     super(`pin ${pattern}=${device}: ${problem}`, cure);
   }
@@ -53,14 +55,8 @@ export function checkPinsFit(
     const haveBytes = limitBytes.get(device)!;
     if (total > haveBytes) {
       const problem = `${device} cannot hold ${id}: what is pinned there up to it takes ${total} bytes, it has ${haveBytes}`;
-      throw new InvalidPinError(
-        pattern,
-        device,
-        id,
-        undefined,
-        problem,
-        "pin fewer units there, raise its budget, or lower the context length",
-      );
+      const cure = "pin fewer units there, raise its budget, or lower the context length";
+      throw new InvalidPinError(pattern, device, id, undefined, problem, cure, total - haveBytes);
     }
   }
 }

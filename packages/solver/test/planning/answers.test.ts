@@ -68,6 +68,8 @@ describe("the curve over sizes", () => {
     const request: PlanRequest = { demandModel: tableModel({ numLayers: 8 }), machine, traits, solver: "greedy" };
     const [small, large] = await budgetCurve(request, "cuda:0", [64 * MiB, 2 * GiB]);
     expect(large!.tokensPerSecond).toBeGreaterThan(small!.tokensPerSecond! * 2);
+    const budgets = { "cuda:0": { reserveBytes: 100 * MiB } };
+    expect((await budgetCurve({ ...request, budgets }, "cuda:0", [50 * MiB]))[0]!.plan!.devices["cuda:0"]).toBeUndefined();
     await expect(budgetCurve(request, "cuda:1", [1])).rejects.toMatchObject({ parameter: "device" });
     await expect(budgetCurve(request, "cuda:0", [-1])).rejects.toMatchObject({ parameter: "bytes" });
   });
@@ -85,6 +87,19 @@ describe("the least budget", () => {
     expect(tokensPerSecondOf(again)).toBe(found.tokensPerSecond);
     const less = await createPlan({ ...request, budgets: { "cuda:0": { budgetBytes: found.bytes - MiB } } });
     expect(tokensPerSecondOf(less)).toBeLessThan(minTokensPerSecond);
+  });
+
+  it("counts a size that is too small for what is pinned there as too small", async () => {
+    const request = requestOf(10, small, { pins: [{ pattern: ".*attn", device: "cuda:0" }] });
+    const { bytes } = await leastBudget(request, "cuda:0", { minTokensPerSecond: 1 });
+    // Three attentions of 1.7 MiB with 8 MiB of cache each, and what the device needs beside them.
+    expect(bytes).toBeGreaterThan(29 * MiB);
+    expect(bytes).toBeLessThan(36 * MiB);
+    const [tooSmall] = await budgetCurve(request, "cuda:0", [10 * MiB]);
+    expect(tooSmall).toEqual({ bytes: 10 * MiB });
+    await expect(budgetCurve({ ...request, pins: [{ pattern: "x", device: "cuda:0" }] }, "cuda:0", [MiB])).rejects.toThrow(
+      "matches no unit",
+    );
   });
 
   it("answers for the time to the first token, and says what can be reached where the target cannot", async () => {

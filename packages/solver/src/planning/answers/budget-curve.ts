@@ -1,5 +1,6 @@
 import { type DeviceId, InfeasiblePlanError, type OffloadPlan } from "@thermocline/spec";
 import { createPlanWithoutRemedy } from "../create-plan.js";
+import { InvalidPinError } from "../pins.js";
 import type { PlanRequest } from "../plan-request.js";
 import { quickly, tokensPerSecondOf, withDeviceBytes } from "./device-bytes.js";
 
@@ -33,12 +34,12 @@ function pointOf(bytes: number, plan: OffloadPlan): BudgetPoint {
   return { bytes, plan, tokensPerSecond: tokensPerSecondOf(plan), timeToFirstTokenSeconds: plan.predicted!.prefillSeconds };
 }
 
-/** Undefined where nothing fits. */
+/** Undefined where nothing fits, or a device is too small for what is pinned there. */
 export async function planIfItFits(request: PlanRequest): Promise<OffloadPlan | undefined> {
   try {
     return await createPlanWithoutRemedy(request);
   } catch (error) {
-    if (error instanceof InfeasiblePlanError) return undefined;
+    if (error instanceof InfeasiblePlanError || (error instanceof InvalidPinError && error.missingBytes !== undefined)) return undefined;
     throw error;
   }
 }

@@ -16,14 +16,16 @@ export function withDeviceBytes(request: PlanRequest, device: DeviceId, bytes: n
   }
   if (!Number.isFinite(bytes) || bytes < 0)
     throw new InvalidRequestError("bytes", bytes, `is ${bytes} for ${device}`, "give a number of bytes from 0 on");
-  const hasBudget = budgets?.[device]?.budgetBytes !== undefined;
+  const given = budgets?.[device];
+  const hasBudget = given?.budgetBytes !== undefined;
   const memoryBytes = hasBudget ? Math.max(known.memoryBytes, bytes) : bytes;
   const devices = machine.devices.map((other) => (other === known ? { ...known, memoryBytes } : other));
-  return {
-    ...request,
-    machine: { ...machine, devices },
-    ...(hasBudget && { budgets: { ...budgets, [device]: { ...budgets[device], budgetBytes: bytes } } }),
+  const budget = {
+    ...(hasBudget && { budgetBytes: bytes }),
+    // Of fewer bytes than are to stay free, all of them do.
+    ...(given?.reserveBytes !== undefined && { reserveBytes: Math.min(given.reserveBytes, bytes) }),
   };
+  return { ...request, machine: { ...machine, devices }, budgets: { ...budgets, [device]: budget } };
 }
 
 /** Many plans are compared: greedy's answers differ from exact ones by less than the steps between them. */

@@ -47,7 +47,7 @@ export async function leastBudget(request: PlanRequest, device: DeviceId, target
   checkTarget(target);
   const at = (bytes: number) => planIfItFits(withDeviceBytes(quickly(request), device, bytes));
   const plans = new Map<number, OffloadPlan>();
-  const most = bytesForEverything(withDeviceBytes(request, device, 0), device);
+  const most = bytesForEverything(withDeviceBytes(request, device, roomForAnything), device);
   const found = await smallestThat(
     0,
     most,
@@ -81,9 +81,11 @@ function meets(plan: OffloadPlan, { minTokensPerSecond = 0, maxTimeToFirstTokenS
   return tokensPerSecond >= minTokensPerSecond && timeToFirstTokenSeconds <= maxTimeToFirstTokenSeconds;
 }
 
+const roomForAnything = 2 ** 50;
+
 /** With the largest reserve that so much memory can have: a GiB or a tenth. */
 function bytesForEverything(request: PlanRequest, device: DeviceId): number {
-  const context = preparePlan({ ...request, budgets: { ...request.budgets, [device]: {} } });
+  const context = preparePlan(request);
   const units = Object.values(context.demand.devices[device]!.units);
   const unitBytes = units.reduce((sum, { weightBytes, kvCacheBytes }) => sum + weightBytes + kvCacheBytes, 0);
   const needBytes = unitBytes + overheadBounds(context).get(device)! + (request.budgets?.[device]?.reserveBytes ?? 0);
