@@ -10,8 +10,10 @@ import { createPlacementProgram } from "./placement-program.js";
 import { solveInWorker, WorkerFailedError } from "./solver-worker.js";
 
 const defaultTimeLimitMs = 10_000;
-/** A small problem is searched through before HiGHS has begun. */
-const maxLabels = 1_000_000;
+/** A small problem is searched through before HiGHS has begun; so many labels take about a millisecond. */
+const labelsPerMs = 100;
+/** It holds the thread up, so it ends after a second; HiGHS does not. */
+const maxLabels = 100_000;
 
 /**
  * Never worse than `solveGreedy`, whose answer it gives at once where that is within the gap. Where HiGHS cannot be run the answer is
@@ -22,7 +24,7 @@ const maxLabels = 1_000_000;
 export const solveExact: OffloadSolver = async (problem, options: SolverOptions = {}) => {
   options.signal?.throwIfAborted();
   const priced = priceProblem(problem);
-  const found = findPlacement(priced, maxLabels);
+  const found = findPlacement(priced, Math.min(labelsPerMs * (options.timeLimitMs ?? defaultTimeLimitMs), maxLabels));
   try {
     const start = found.best ?? (await fitPlacement(priced, found, options));
     if ("missingBytes" in start) return { status: "infeasible", missingBytes: start.missingBytes };
