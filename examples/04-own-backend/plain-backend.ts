@@ -45,6 +45,8 @@ const traits: BackendTraits = {
       info.dtype,
       info.shape.reduce((product, _, axis) => product * chosen(info, axis, slices).length, 1),
     ),
+  // The whole tensor, and a copy that is aligned.
+  loadStagingByteLength: ({ range }) => 2 * range.byteLength,
   supports,
   workspaceByteLength: () => 0,
 };

@@ -2,6 +2,7 @@
 import type { Backend, DeviceBuffer, DeviceId, MemoryLedger, MemoryReservation, ModelSource, Tensor } from "@thermocline/spec";
 import type { DraftRegion } from "./graph/draft-buffer.js";
 import type { HostMemory } from "./graph/host-memory.js";
+import { loadStagingLabel } from "./graph/load-staging.js";
 import { type ModelGraph, memoryRequestsOf } from "./graph/model-graph.js";
 
 export interface LoadProgress {
@@ -16,7 +17,10 @@ export interface LoadOptions {
 }
 
 export class ModelMemory implements Disposable {
+  /** Held for as long as the model is. */
   readonly reservations: readonly MemoryReservation[];
+  /** Held until the weights are loaded. */
+  readonly #loadReservations: readonly MemoryReservation[];
   readonly #buffers: DeviceBuffer[] = [];
   readonly #weights = new Map<string, { buffer: DeviceBuffer; byteOffset: number }>();
   readonly #kvCaches = new Map<string, { buffer: DeviceBuffer; valueByteOffset: number }>();
@@ -31,7 +35,9 @@ export class ModelMemory implements Disposable {
     ledger: MemoryLedger,
     owner: string,
   ) {
-    this.reservations = ledger.reserve(memoryRequestsOf(graph, owner, contextBytesOf(backends, ledger)));
+    const reservations = ledger.reserve(memoryRequestsOf(graph, owner, contextBytesOf(backends, ledger)));
+    this.reservations = reservations.filter(({ label }) => label !== loadStagingLabel);
+    this.#loadReservations = reservations.filter(({ label }) => label === loadStagingLabel);
     try {
       this.host = graph.hostLayout.allocate();
       this.#allocate();
@@ -93,7 +99,7 @@ export class ModelMemory implements Disposable {
     }
   }
 
-  /** Reads every weight into place, the devices side by side. */
+  /** Reads every weight into place, the devices side by side, and gives back what only that took. */
   async load(source: ModelSource, options: LoadOptions = {}): Promise<void> {
     const { signal, onProgress } = options;
     const totalBytes = this.#totalBytes(source);
@@ -114,6 +120,7 @@ export class ModelMemory implements Disposable {
       }
     });
     const failed = (await Promise.allSettled(loads)).some((outcome) => outcome.status === "rejected");
+    for (const reservation of this.#loadReservations) reservation[Symbol.dispose]();
     if (failed) throw stop.signal.reason;
     onProgress?.({ loadedBytes: totalBytes, totalBytes });
   }
@@ -153,7 +160,7 @@ export class ModelMemory implements Disposable {
 
   [Symbol.dispose](): void {
     for (const buffer of this.#buffers.splice(0)) buffer[Symbol.dispose]();
-    for (const reservation of this.reservations) reservation[Symbol.dispose]();
+    for (const reservation of [...this.reservations, ...this.#loadReservations]) reservation[Symbol.dispose]();
   }
 }
 

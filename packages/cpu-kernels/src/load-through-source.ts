@@ -2,11 +2,8 @@
 import { type IndexRange, InvalidTensorError, type LoadOptions, type ModelSource, type TensorInfo } from "@thermocline/spec";
 import type { LoadTarget } from "./load-weight.js";
 import { disposedError } from "./pending-requests.js";
-import { rowsPerGroup } from "./traits.js";
+import { rowsPerGroup, rowsPerPiece } from "./traits.js";
 import type { WeightSlices } from "./weight-slices.js";
-
-/** Large enough that a server's latency is small beside the transfer. Two pieces are held at a time. */
-const pieceByteLength = 4 << 20;
 
 /** The row at which a piece from `first` on ends, of at most `maxRows` rows: a group of rows that are packed together is not cut. */
 function endOfPiece({ numRows, matrixRows }: WeightSlices, first: number, maxRows: number): number {
@@ -17,7 +14,7 @@ function endOfPiece({ numRows, matrixRows }: WeightSlices, first: number, maxRow
 
 /** Selected rows in pieces of whole groups; each piece as runs of consecutive file rows. */
 function* piecesOf(slices: WeightSlices): Generator<readonly IndexRange[]> {
-  const maxRows = Math.max(rowsPerGroup, Math.floor(pieceByteLength / Math.max(1, slices.rowByteLength)));
+  const maxRows = rowsPerPiece(slices.rowByteLength);
   let runs: IndexRange[] = [];
   let row = 0;
   let end = endOfPiece(slices, 0, maxRows);
@@ -54,18 +51,25 @@ export async function loadThroughSource(
     if (target.isDisposed()) throw disposedError(device);
   };
 
+  async function readRun([first, count]: IndexRange): Promise<Uint8Array> {
+    const range = { offset: info.range.offset + first * rowByteLength, byteLength: count * rowByteLength };
+    const bytes = await source.read(info.shard, range, { signal: readSignal });
+    throwIfEnded();
+    if (bytes.byteLength !== range.byteLength)
+      throw new InvalidTensorError(info.name, `${range.byteLength} bytes at ${range.offset}`, `${bytes.byteLength} bytes`);
+    onBytes?.(bytes.byteLength);
+    return bytes;
+  }
+
   async function readPiece(runs: readonly IndexRange[]): Promise<Uint8Array> {
+    // Of one run, as nearly all are, nothing is copied.
+    if (runs.length === 1) return await readRun(runs[0]!);
     const fileRows = new Uint8Array(numRowsOf(runs) * rowByteLength);
     let at = 0;
-    for (const [first, count] of runs) {
-      const range = { offset: info.range.offset + first * rowByteLength, byteLength: count * rowByteLength };
-      const bytes = await source.read(info.shard, range, { signal: readSignal });
-      throwIfEnded();
-      if (bytes.byteLength !== range.byteLength)
-        throw new InvalidTensorError(info.name, `${range.byteLength} bytes at ${range.offset}`, `${bytes.byteLength} bytes`);
+    for (const run of runs) {
+      const bytes = await readRun(run);
       fileRows.set(bytes, at);
       at += bytes.byteLength;
-      onBytes?.(bytes.byteLength);
     }
     return fileRows;
   }

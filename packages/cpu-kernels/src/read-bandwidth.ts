@@ -1,6 +1,6 @@
 /** How fast this machine's threads read memory: the roof of decoding. */
 import { availableParallelism } from "node:os";
-import { InsufficientMemoryError, InvalidRequestError } from "@thermocline/spec";
+import { type DeviceId, InsufficientMemoryError, InvalidRequestError, type MemoryLedger } from "@thermocline/spec";
 import { loadCpuBinding } from "./load-binding.js";
 
 export interface ReadBandwidthOptions {
@@ -10,6 +10,10 @@ export interface ReadBandwidthOptions {
   readonly byteLength?: number;
   /** About how long to measure; three passes are made at least. Default: 500. */
   readonly durationMs?: number;
+  /** The memory is reserved here, on `device`, for as long as it is read; absent: it is taken beside every ledger. */
+  readonly ledger?: MemoryLedger;
+  /** Default: "cpu:0". */
+  readonly device?: DeviceId;
 }
 
 export interface ReadBandwidth {
@@ -26,11 +30,11 @@ const maxThreads = 1024;
 
 /**
  * Reads the same memory from front to back again and again on `threads` native threads, off the JavaScript thread.
- * It allocates `byteLength` bytes of host memory while it runs, outside every ledger: measure before a model is loaded, or leave room for it.
+ * It takes `byteLength` bytes of host memory while it runs.
  * @throws BackendUnavailableError without an addon, InvalidRequestError, InsufficientMemoryError.
  */
 export async function measureReadBandwidth(options: ReadBandwidthOptions = {}): Promise<ReadBandwidth> {
-  const { threads = availableParallelism(), byteLength = 512 * 2 ** 20, durationMs = 500 } = options;
+  const { threads = availableParallelism(), byteLength = 512 * 2 ** 20, durationMs = 500, ledger, device = "cpu:0" } = options;
   if (!Number.isSafeInteger(threads) || threads < 1 || threads > maxThreads)
     throw new InvalidRequestError("threads", threads, `is ${threads}`, `choose a number from 1 to ${maxThreads}`);
   if (!Number.isSafeInteger(byteLength) || byteLength < 64 || byteLength % 64 !== 0)
@@ -38,8 +42,10 @@ export async function measureReadBandwidth(options: ReadBandwidthOptions = {}): 
   if (!(durationMs >= 0 && durationMs < Number.POSITIVE_INFINITY))
     throw new InvalidRequestError("durationMs", durationMs, `is ${durationMs}`, "choose a number of milliseconds from 0");
   const refusal = () =>
-    new InsufficientMemoryError("cpu", byteLength, process.availableMemory(), [], "measure the bandwidth with a smaller byteLength");
+    new InsufficientMemoryError(device, byteLength, process.availableMemory(), [], "measure the bandwidth with a smaller byteLength");
   const binding = loadCpuBinding();
+  const request = { device, owner: "calibration", class: "activations", byteLength, label: "memory that is read" } as const;
+  using _reservation = ledger?.reserve([request])[0];
   // The system hands out more than it has, and ends a process that then writes to it.
   if (byteLength > process.availableMemory()) throw refusal();
   const measured = await binding.measureReadBandwidth(threads, byteLength, durationMs);

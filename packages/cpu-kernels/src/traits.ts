@@ -9,10 +9,18 @@ import {
   type TensorSlice,
   type WorkspaceQuery,
 } from "@thermocline/spec";
-import { fileRow, sliceTensor } from "./reference/slices.js";
+import { fileRow, numElementsOf, sliceTensor } from "./reference/slices.js";
 
 /** Rows that the packed layout interleaves; a last group is padded with zeros. */
 export const rowsPerGroup = 16;
+
+/** File bytes that are asked of a URL or a Blob at a time: large enough that a server's latency is small beside the transfer. */
+const pieceByteLength = 4 << 20;
+
+/** File rows of a piece, at most: whole groups, one where its rows are longer. */
+export function rowsPerPiece(rowByteLength: number): number {
+  return rowsPerGroup * Math.max(1, Math.floor(pieceByteLength / rowsPerGroup / Math.max(1, rowByteLength)));
+}
 
 /** Types that hold no weights. */
 const numberDTypes: readonly DType[] = ["f64", "i8", "i16", "i32", "i64"];
@@ -65,6 +73,13 @@ function packedByteLength(info: TensorInfo, slices?: readonly TensorSlice[]): nu
   );
 }
 
+/** Two pieces: one is packed while the next is read. The addon's own, of files with a path, is one, and smaller. */
+function loadStagingByteLength(info: TensorInfo, slices?: readonly TensorSlice[]): number {
+  const { byteLength } = fileRow(info);
+  const numRows = numElementsOf(sliceTensor(info, slices).shape.slice(0, -1));
+  return Math.min(numRows, 2 * rowsPerPiece(byteLength)) * byteLength;
+}
+
 /**
  * Traits of a CPU backend with this many threads; only the workspace of `sample` depends on them.
  * `packedByteLength` throws InvalidTensorError where a row or a slice is no whole number of quantisation blocks, or a slice leaves the
@@ -78,6 +93,7 @@ export function createCpuTraits({ threads }: { readonly threads: number }): Back
     readsHostMemory: true,
     weightLayout,
     packedByteLength,
+    loadStagingByteLength,
     supports,
     workspaceByteLength({ op, dtype, rows, columns, experts = 0 }: WorkspaceQuery): number {
       if (op === "matmul") return activationBytes(dtype, rows, columns);

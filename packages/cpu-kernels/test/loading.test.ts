@@ -18,7 +18,7 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createCpuBackend } from "../src/index.js";
 import { expectSameBits } from "../src/op-cases/comparison.js";
-import { dequantizeRows } from "../src/reference/index.js";
+import { createReferenceBackend, dequantizeRows } from "../src/reference/index.js";
 import { allocate, bindings, hasAddon, ledgerFor, plain, randomSource, readFloats, record } from "./native-fixture.js";
 
 const fileOffset = 77;
@@ -296,6 +296,45 @@ describe.runIf(hasAddon)("loading through a source", () => {
     await load;
     expect(reads).toHaveLength(3);
     expect(reads.map(({ crossings }) => crossings - reads[0]!.crossings)).toEqual([0, 0, 1]);
+  });
+
+  it("holds no more file bytes at once than its traits say, which for more than two pieces is just what it holds", async () => {
+    const tall = tensorInfo("q4_0", [5000, 4096]);
+    const wide = tensorInfo("f32", [50, 2 ** 17]);
+    const shapes = [tall, wide, tensorInfo("f16", [7, 64]), tensorInfo("f32", [100])];
+    const halves: readonly TensorSlice[] = [
+      {
+        axis: 0,
+        ranges: [
+          [0, 11],
+          [20, 13],
+        ],
+      },
+    ];
+    for (const native of [true, false]) {
+      await using backend = native ? createCpuBackend({ threads: 1 }) : createReferenceBackend();
+      for (const [info, slices] of [...shapes.map((shape) => [shape, []] as const), [wide, halves] as const]) {
+        const lengths: number[] = [];
+        const source: ModelSource = {
+          ...sourceOf({ kind: "blob", blob: new Blob([]) }, new Uint8Array()),
+          async read(_shard, { byteLength }) {
+            lengths.push(byteLength);
+            return new Uint8Array(byteLength);
+          },
+        };
+        const layout = backend.traits.weightLayout(info);
+        const shape = info.shape.map((size, axis) => (axis === 0 && slices.length > 0 ? 24 : size));
+        using buffer = allocate(ledgerFor(backend.device.id), backend, backend.traits.packedByteLength(info, slices));
+        await backend.load(source, info, { ...plain(buffer, shape, info.dtype), layout }, { slices });
+        // The addon packs one piece while the next is read.
+        const held = native ? lengths.map((length, index) => length + (lengths[index + 1] ?? 0)) : lengths;
+        const staging = backend.traits.loadStagingByteLength(info, slices);
+        expect(Math.max(...held)).toBeLessThanOrEqual(staging);
+        if (slices.length === 0 && lengths.length > 2) expect(Math.max(...held)).toBe(staging);
+        expect(staging).toBeLessThanOrEqual(backend.traits.loadStagingByteLength(info));
+        expect(staging).toBeLessThanOrEqual(info.range.byteLength);
+      }
+    }
   });
 
   it("fails with the error of the read that failed", async () => {

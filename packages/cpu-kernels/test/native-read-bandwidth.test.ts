@@ -1,4 +1,4 @@
-import { InsufficientMemoryError, InvalidRequestError } from "@thermocline/spec";
+import { createMemoryLedger, InsufficientMemoryError, InvalidRequestError } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
 import { measureReadBandwidth } from "../src/index.js";
 import { hasAddon } from "./native-fixture.js";
@@ -31,6 +31,16 @@ describe.runIf(hasAddon)("the read bandwidth of memory", () => {
       await expect(measureReadBandwidth(options)).rejects.toThrow(InvalidRequestError);
     const beyond = Math.ceil((process.availableMemory() + 2 ** 33) / 64) * 64;
     for (const byteLength of [beyond, 2 ** 52]) await expect(measureReadBandwidth({ byteLength })).rejects.toThrow(InsufficientMemoryError);
+  });
+
+  it("takes its memory from a ledger that it is given, for as long as it reads, or refuses", async () => {
+    const options = { threads: 1, byteLength: 2 ** 20, durationMs: 20, device: "cpu:7" };
+    const ledger = createMemoryLedger({ "cpu:7": 2 ** 20 });
+    const measuring = measureReadBandwidth({ ...options, ledger });
+    expect(ledger.report().map(({ device, byteLength }) => [device, byteLength])).toEqual([["cpu:7", 2 ** 20]]);
+    await expect(measureReadBandwidth({ ...options, ledger })).rejects.toThrow(InsufficientMemoryError);
+    await measuring;
+    expect(ledger.report()).toEqual([]);
   });
 
   it("can be measured twice at the same time", async () => {

@@ -23,7 +23,11 @@ const activationBlockBytes = 32 + 4 + 2 * 2;
 /** Rows of logits that are sorted at the same time. */
 const sortedRows = 4;
 
+/** Pinned host memory that file rows pass through: one piece is filled while the other is copied. */
+const pieceByteLength = 4 << 20;
+
 const isWeightDType = (dtype: DType) => !numberDTypes.includes(dtype);
+const product = (lengths: readonly number[]) => lengths.reduce((all, length) => all * length, 1);
 const roundUp = (value: number, multiple: number) => Math.ceil(value / multiple) * multiple;
 
 /** Matrices, and lists of matrices: a layer's experts. */
@@ -34,9 +38,14 @@ const weightLayout = ({ dtype, shape }: TensorInfo) =>
 function packedByteLength(info: TensorInfo, slices?: readonly TensorSlice[]): number {
   rowByteLength(info);
   const shape = slicedShape(info, slices);
-  const product = (lengths: readonly number[]) => lengths.reduce((all, length) => all * length, 1);
   if (weightLayout(info) === "plain") return byteLengthOf(info.dtype, product(shape));
   return product(shape.slice(0, -1)) * roundUp(byteLengthOf(info.dtype, shape.at(-1)!), rowAlignment);
+}
+
+function loadStagingByteLength(info: TensorInfo, slices?: readonly TensorSlice[]): number {
+  const byteLength = rowByteLength(info);
+  const numRows = product(slicedShape(info, slices).slice(0, -1));
+  return Math.min(numRows, 2 * Math.max(1, Math.floor(pieceByteLength / Math.max(1, byteLength)))) * byteLength;
 }
 
 function supports(op: OpName, dtype: DType): boolean {
@@ -71,6 +80,7 @@ export const cudaTraits: BackendTraits = {
   readsHostMemory: false,
   weightLayout,
   packedByteLength,
+  loadStagingByteLength,
   supports,
   workspaceByteLength({ op, dtype, rows, columns, experts = 0 }: WorkspaceQuery): number {
     if (op === "matmul") return activationBytes(dtype, rows, columns);

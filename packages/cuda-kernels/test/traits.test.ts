@@ -34,6 +34,14 @@ describe("cudaTraits", () => {
     expect(cudaTraits.packedByteLength(tensor("f32", [3]), [{ axis: 0, ranges: [[1, 1]] }])).toBe(4);
   });
 
+  it("stages two pieces of at most 4 MiB, or two rows, and of a small tensor all of it", () => {
+    expect(cudaTraits.loadStagingByteLength(tensor("f16", [4096, 4096]))).toBe(8 * 2 ** 20);
+    expect(cudaTraits.loadStagingByteLength(tensor("f16", [64, 4096]))).toBe(64 * 8192);
+    expect(cudaTraits.loadStagingByteLength(tensor("f16", [64, 4096]), [{ axis: 0, ranges: [[8, 8]] }])).toBe(8 * 8192);
+    expect(cudaTraits.loadStagingByteLength(tensor("f32", [5, 2 ** 21]))).toBe(2 * 2 ** 23);
+    expect(cudaTraits.loadStagingByteLength(tensor("f32", [7]))).toBe(28);
+  });
+
   it("counts rows and neurons that slices keep", () => {
     const info = tensor("q4_k", [512, 1024]);
     expect(

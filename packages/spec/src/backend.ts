@@ -56,6 +56,11 @@ export interface BackendTraits {
   weightLayout(info: TensorInfo): WeightLayout;
   /** Bytes that a tensor, or the slices of it that a plan gives this device, takes in this backend's layout. */
   packedByteLength(info: TensorInfo, slices?: readonly TensorSlice[]): number;
+  /**
+   * Host bytes that `load` takes beside its destination for a tensor, or slices of it: file rows on their way. The most for any location of
+   * the file, so that a plan made from an address holds for a path, and no more for slices than for the whole.
+   */
+  loadStagingByteLength(info: TensorInfo, slices?: readonly TensorSlice[]): number;
   /** `dtype` is the weight's, the table's or the cache's; f32 for ops without one. */
   supports(op: OpName, dtype: DType): boolean;
   /** Bytes of the `workspace` tensor that `op` takes; 0 where it takes none. */

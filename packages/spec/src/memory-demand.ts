@@ -111,7 +111,8 @@ export interface DemandModel {
   /** @throws InvalidRequestError for settings that the model or a device does not allow. */
   demandOf(devices: readonly DemandDevice[], settings: DemandSettings): MemoryDemand;
   /**
-   * Every byte that the engine reserves for a placement; sums of an architecture without a graph are upper bounds, as its demand says.
+   * Every byte that the engine reserves for a placement; sums of an architecture without a graph are upper bounds, as its demand says. What
+   * is labelled "weights being loaded" is given back when they are.
    * @throws InvalidPlanError for a placement that is none.
    */
   bytesOf(devices: readonly DemandDevice[], settings: DemandSettings, placement: Placement): readonly PlacedBytes[];

@@ -1,6 +1,7 @@
 /** Measures this machine: its CPU through the backend that runs models here, its GPUs by their roofs. */
 import { availableParallelism } from "node:os";
 import { calibrateBackends, type Samples } from "@thermocline/core";
+import type { ReadBandwidthOptions } from "@thermocline/cpu-kernels";
 import type { CudaCalibration } from "@thermocline/cuda-kernels";
 import { gpuRates } from "@thermocline/solver";
 import type { Backend, MachineDevice, MachineLink, MachineProfile } from "@thermocline/spec";
@@ -29,7 +30,7 @@ export async function calibrateMachine(inventory: MachineInventory, options: Cal
   const measured = await calibrateBackends([cpu], {
     name: machineNameOf(inventory),
     threads: { [id]: threads },
-    ...(cpuAddon.available && { memoryBandwidth: () => probeMemory(threads) }),
+    ...(cpuAddon.available && { memoryBandwidth: ({ device }, ledger) => probeMemory({ threads, device: device.id, ledger }) }),
     ...(timeBudgetMs !== undefined && { timeBudgetMs }),
     ...(signal !== undefined && { signal }),
     onProgress: (fraction, what) => onProgress?.(fraction * share, what),
@@ -62,12 +63,12 @@ async function createHostBackend(hasAddon: boolean): Promise<Backend> {
 }
 
 /** Undefined where there is no memory left to read. */
-async function probeMemory(threads: number): Promise<Samples | undefined> {
+async function probeMemory(on: Pick<ReadBandwidthOptions, "threads" | "device" | "ledger">): Promise<Samples | undefined> {
   const { measureReadBandwidth } = await import("@thermocline/cpu-kernels");
   try {
     const rates: number[] = [];
     for (let probe = 0; probe < 5; probe++)
-      rates.push((await measureReadBandwidth({ threads, byteLength: probeByteLength, durationMs: 100 })).bytesPerSecond);
+      rates.push((await measureReadBandwidth({ ...on, byteLength: probeByteLength, durationMs: 100 })).bytesPerSecond);
     rates.sort((a, b) => a - b);
     return { median: rates[2]!, least: rates[0]!, most: rates[4]!, numSamples: rates.length };
   } catch {

@@ -32,9 +32,9 @@ export interface CalibrationOptions {
   readonly timeBudgetMs?: number;
   /** What memory is reserved from; default: a ledger with as much as each device has. About 300 MiB a device are taken, one at a time. */
   readonly ledger?: MemoryLedger;
-  /** Measures a device's memory by other means than its lists, in bytes a second. Where it is absent, or answers nothing, a large copy is
-   *  timed. A profile never has less than the fastest kernel reached. */
-  readonly memoryBandwidth?: (backend: Backend) => Promise<Samples | undefined>;
+  /** Measures a device's memory by other means than its lists, in bytes a second, with memory of the ledger. Where it is absent, or answers
+   *  nothing, a large copy is timed. A profile never has less than the fastest kernel reached. */
+  readonly memoryBandwidth?: (backend: Backend, ledger: MemoryLedger) => Promise<Samples | undefined>;
   /** What runtimes take of their devices before a model is there. */
   readonly contextBytes?: Readonly<Record<DeviceId, number>>;
   /** Threads of CPU backends, which a Backend does not tell. */
@@ -118,7 +118,7 @@ async function measureDevice(
   }
 
   report(`${id}: memory`);
-  const probed = await options.memoryBandwidth?.(backend);
+  const probed = await options.memoryBandwidth?.(backend, ledger);
   const memory = keep("memoryBytesPerSecond", probed ?? (await measure("memory", measureMemory)));
   const commandSeconds = keep("commandSeconds", await measure("commands", measureCommandSeconds));
   const attention = await measure("attention", (bench) => measureAttention(bench, commandSeconds));

@@ -9,7 +9,9 @@ import {
   type Encoder,
   type MemoryClass,
   type MemoryLedger,
+  type MemoryReservation,
   type StepBindings,
+  type Submission,
   type SubmissionReport,
   type Tensor,
 } from "@thermocline/spec";
@@ -21,6 +23,8 @@ export interface RepeatOptions {
   readonly leastSamples?: number;
   readonly mostSamples?: number;
 }
+
+const zeros = new Uint8Array(1 << 20);
 
 /** Disposing it gives back all memory that it took. */
 export class DeviceBench implements Disposable {
@@ -41,7 +45,10 @@ export class DeviceBench implements Disposable {
     const numElements = shape.reduce((product, length) => product * length, 1);
     const buffer = this.#allocate("activations", byteLengthOf(dtype, numElements));
     const tensor: Tensor = { buffer, byteOffset: 0, dtype, layout: "plain", shape };
-    this.backend.write(tensor, new Uint8Array(buffer.byteLength));
+    for (let byteOffset = 0; byteOffset < buffer.byteLength; byteOffset += zeros.byteLength) {
+      const byteLength = Math.min(zeros.byteLength, buffer.byteLength - byteOffset);
+      this.backend.write({ buffer, byteOffset, dtype: "i8", layout: "plain", shape: [byteLength] }, zeros.subarray(0, byteLength));
+    }
     return tensor;
   }
 
@@ -64,6 +71,7 @@ export class DeviceBench implements Disposable {
     const { traits } = this.backend;
     const buffer = this.#allocate("weights", traits.packedByteLength(info));
     const tensor: Tensor = { buffer, byteOffset: 0, dtype, layout: traits.weightLayout(info), shape: info.shape };
+    using _staging = this.#reserve("staging", traits.loadStagingByteLength(info));
     await this.backend.load(source, info, tensor, this.signal === undefined ? {} : { signal: this.signal });
     return tensor;
   }
@@ -76,7 +84,7 @@ export class DeviceBench implements Disposable {
 
   /** Host memory that somebody else owns, as this device sees it. */
   importHost(memory: Uint8Array): DeviceBuffer {
-    return this.#own(this.backend.importHost(memory, this.#reserve("staging", memory.byteLength)));
+    return this.#take("staging", memory.byteLength, (reservation) => this.backend.importHost(memory, reservation));
   }
 
   record(commands: (encoder: Encoder) => void): CommandList {
@@ -113,9 +121,13 @@ export class DeviceBench implements Disposable {
   }
 
   #allocate(memoryClass: MemoryClass, byteLength: number): DeviceBuffer {
+    return this.#take(memoryClass, byteLength, (reservation) => this.backend.allocate(reservation));
+  }
+
+  #take(memoryClass: MemoryClass, byteLength: number, take: (reservation: MemoryReservation) => DeviceBuffer): DeviceBuffer {
     const reservation = this.#reserve(memoryClass, byteLength);
     try {
-      return this.#own(this.backend.allocate(reservation));
+      return this.#own(take(reservation));
     } catch (error) {
       reservation[Symbol.dispose]();
       throw error;
@@ -144,14 +156,23 @@ export async function runTogether(
   signal?.throwIfAborted();
   const begin = performance.now();
   const all: StepBindings = { numTokens: 0, numSequences: 0, numOutputRows: 0, maxContextLength: 0, ...bindings, step };
-  const submissions = runs.map(({ bench, list }) => bench.backend.submit(list, all, { trace: true }));
+  const submissions: Submission[] = [];
   const cancel = () => {
     for (const submission of submissions) submission.cancel();
   };
+  const allSettled = () => Promise.allSettled(submissions.map(({ done }) => done));
+  try {
+    for (const { bench, list } of runs) submissions.push(bench.backend.submit(list, all, { trace: true }));
+  } catch (error) {
+    // Those that were submitted wait for signals that nobody gives now.
+    cancel();
+    await allSettled();
+    throw error;
+  }
   signal?.addEventListener("abort", cancel, { once: true });
   try {
     // One that fails poisons what it owes, so that the others come to their ends too; memory may be given back only then.
-    const settled = await Promise.allSettled(submissions.map(({ done }) => done));
+    const settled = await allSettled();
     signal?.throwIfAborted();
     return settled.map((result) => {
       if (result.status === "rejected") throw result.reason;

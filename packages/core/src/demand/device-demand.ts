@@ -24,6 +24,7 @@ import { alignUp, mostLiveBytes } from "../graph/arena-plan.js";
 import type { GraphDraft } from "../graph/graph-draft.js";
 import { bytesPerSignal, type HostRegion, paddedByteLength } from "../graph/host-memory.js";
 import { type ReducedModel, reduceLimits } from "../graph/layer-classes.js";
+import { loadStagingOf, mostLoadStagingOn } from "../graph/load-staging.js";
 import { ModelDrafter, variantsOf } from "../graph/model-graph.js";
 import { nullTraits } from "../graph/null-traits.js";
 import { largestByteLength, type StepLimits } from "../graph/step-limits.js";
@@ -56,8 +57,17 @@ export function demandOfDevices(
     const others = numOthers === 0 ? [standInDevice] : devices.flatMap(({ id }) => (id === device.id ? [] : [id]));
     return draftRoles(model, reducedUnits, device, others, reducedLimits);
   });
-  const hostBytes = hostBytesOf(model, drafted, limits, numOthers);
-  return Object.fromEntries(drafted.map((roles) => [roles.device.id, deviceDemandOf(model, reducedUnits, roles, hostBytes, numOthers)]));
+  const { staging, transfer } = hostBytesOf(model, drafted, limits, numOthers);
+  const loading = drafted.map(({ device: { id, traits }, whole }) => {
+    return { device: id, readsHostMemory: traits.readsHostMemory, byteLength: loadStagingOf(whole, id) };
+  });
+  return Object.fromEntries(
+    drafted.map((roles) => {
+      const { id } = roles.device;
+      const hostBytes = { staging: staging + mostLoadStagingOn(id, loading), ...(transfer === undefined ? {} : { transfer }) };
+      return [id, deviceDemandOf(model, reducedUnits, roles, hostBytes, numOthers)];
+    }),
+  );
 }
 
 type ReducedUnits = readonly (readonly [id: string, unit: OffloadUnit])[];
@@ -162,7 +172,7 @@ function hostBytesOf(
   drafted: readonly DeviceRoles[],
   limits: StepLimits,
   numOthers: number,
-): BytesByClass {
+): { readonly staging: number; readonly transfer?: number } {
   const regions = new Map(drafted.flatMap(({ hostRegions }) => [...hostRegions]));
   const bytesOf = (wanted: HostRegion["memoryClass"]) =>
     sum([...regions.values()].map(({ memoryClass, byteLength }) => (memoryClass === wanted ? paddedByteLength(byteLength) : 0)));

@@ -7,6 +7,7 @@ import type {
   DemandModel,
   DemandSettings,
   DeviceDemand,
+  DeviceId,
   MemoryDemand,
   ModelSource,
   ModelSummary,
@@ -18,6 +19,7 @@ import type {
 import { embeddingLimitsOf } from "../embedder-options.js";
 import { resolveEngineSettings, stepLimitsOf } from "../engine-options.js";
 import { alignUp } from "../graph/arena-plan.js";
+import { type DeviceLoading, loadStagingByHolder, loadStagingLabel, mostLoadStagingOn } from "../graph/load-staging.js";
 import type { StepLimits } from "../graph/step-limits.js";
 import { checkPlacement } from "../placement.js";
 import { checkDevices } from "./check-devices.js";
@@ -58,7 +60,7 @@ class EstimatedDemandModel implements DemandModel {
       settings: resolved,
       estimates: this.#estimates(),
       units: this.#units.map(({ unit }) => unit),
-      devices: Object.fromEntries(devices.map((device) => [device.id, this.#deviceDemand(device, devices.length, limits)])),
+      devices: this.#deviceDemands(devices, limits),
       handOverBytesPerToken: 4 * this.#shape.hiddenSize * this.#shape.numResidualStreams,
     };
   }
@@ -77,7 +79,18 @@ class EstimatedDemandModel implements DemandModel {
     const contexts = devices.flatMap(({ id, contextBytes = 0 }): readonly PlacedBytes[] =>
       contextBytes > 0 ? [{ device: id, class: "context", label: "device runtime", byteLength: contextBytes }] : [],
     );
-    return [...contexts, ...used.flatMap((device) => this.#placedBytes(device, used.length, limits, placement, device === owner))];
+    const loading = used.map((device) =>
+      loadingOf(
+        device,
+        this.#units.filter(({ unit }) => placement.get(unit.id)!.some((part) => part.device === device.id)),
+      ),
+    );
+    const staged = owner === undefined ? [] : [...loadStagingByHolder(loading, owner.id)];
+    return [
+      ...contexts,
+      ...staged.map(([device, byteLength]): PlacedBytes => ({ device, class: "staging", label: loadStagingLabel, byteLength })),
+      ...used.flatMap((device) => this.#placedBytes(device, used.length, limits, placement, device === owner)),
+    ];
   }
 
   intermediatesOf(): readonly [] {
@@ -109,7 +122,20 @@ class EstimatedDemandModel implements DemandModel {
     ];
   }
 
-  #deviceDemand(device: DemandDevice, numDevices: number, limits: StepLimits): DeviceDemand {
+  #deviceDemands(devices: readonly DemandDevice[], limits: StepLimits): Readonly<Record<DeviceId, DeviceDemand>> {
+    const demands = devices.map((device) => this.#deviceDemand(device, devices.length, limits));
+    const loading = demands.map(({ possible }, index) => loadingOf(devices[index]!, possible));
+    return Object.fromEntries(
+      demands.map(({ units, overheadBytes }, index) => {
+        const { id } = devices[index]!;
+        const staging = (overheadBytes.staging ?? 0) + mostLoadStagingOn(id, loading);
+        return [id, { units, overheadBytes: { ...overheadBytes, staging } }];
+      }),
+    );
+  }
+
+  /** Beside it, what loading takes; and the units that the device has kernels for. */
+  #deviceDemand(device: DemandDevice, numDevices: number, limits: StepLimits): DeviceDemand & { readonly possible: readonly ShapeUnit[] } {
     const units: Record<string, UnitBytes> = {};
     const possible: ShapeUnit[] = [];
     const packedBySignature = new Map<string, PackedUnit | undefined>();
@@ -129,7 +155,7 @@ class EstimatedDemandModel implements DemandModel {
     }
     const { contextBytes = 0 } = device;
     const overheadBytes = this.#overhead(device, possible, numDevices, limits, true);
-    return { units, overheadBytes: { ...overheadBytes, ...(contextBytes > 0 ? { context: contextBytes } : {}) } };
+    return { units, possible, overheadBytes: { ...overheadBytes, ...(contextBytes > 0 ? { context: contextBytes } : {}) } };
   }
 
   #overhead(
@@ -188,6 +214,13 @@ class EstimatedDemandModel implements DemandModel {
     const ropeLength = attention?.kind === "grouped-query" ? attention.keyLength : attention?.kind === "latent" ? attention.ropeLength : 0;
     return alignUp(2 * ropeLength, traits.alignment);
   }
+}
+
+/** Of whole units: slices of them take no more. */
+function loadingOf({ id, traits }: DemandDevice, units: readonly ShapeUnit[]): DeviceLoading {
+  let byteLength = 0;
+  for (const { tensors } of units) for (const info of tensors) byteLength = Math.max(byteLength, traits.loadStagingByteLength(info));
+  return { device: id, readsHostMemory: traits.readsHostMemory, byteLength };
 }
 
 const overheadLabels = {

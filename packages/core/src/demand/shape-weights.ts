@@ -1,6 +1,7 @@
 /** Bytes of a unit's weights in a device's layout, whole or in parts. */
 import type { BackendTraits, IndexRange, OffloadUnit, OpName, TensorInfo, TensorSlice, UnitBytes } from "@thermocline/spec";
 import { alignUp } from "../graph/arena-plan.js";
+import { boundOfParts } from "./part-bound.js";
 import { expertTensor } from "./shape-feed-forward.js";
 import type { ShapeUnit } from "./shape-units.js";
 
@@ -78,20 +79,4 @@ function slicesOf(
 function opOf({ kind }: OffloadUnit, { name, shape }: TensorInfo): OpName {
   if (kind === "embedding") return "embed";
   return shape.length === 3 && name.includes("_exps.") ? "expertMatmul" : "matmul";
-}
-
-/**
- * A line above the bytes of every number of blocks. Layouts pad rows to groups and tensors to the alignment, both powers of two, so bytes grow in
- * stairs with a period of at most the alignment's number of blocks, above which one period shows how far they rise.
- */
-function boundOfParts(
-  numBlocks: number,
-  alignment: number,
-  bytesOf: (numBlocks: number) => number,
-): { readonly fixedBytes: number; readonly bytesPerBlock: number } {
-  const period = Math.min(numBlocks, Math.max(64, alignment));
-  const bytesPerBlock = Math.ceil(bytesOf(period) / period);
-  let fixedBytes = Math.max(0, bytesOf(numBlocks) - numBlocks * bytesPerBlock);
-  for (let blocks = 1; blocks <= period; blocks++) fixedBytes = Math.max(fixedBytes, bytesOf(blocks) - blocks * bytesPerBlock);
-  return { fixedBytes, bytesPerBlock };
 }

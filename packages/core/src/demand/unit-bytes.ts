@@ -4,6 +4,7 @@ import { alignUp } from "../graph/arena-plan.js";
 import type { ConstantUse, WeightUse } from "../graph/draft-buffer.js";
 import type { GraphDraft } from "../graph/graph-draft.js";
 import { groupWeights, kvCacheBlockOf } from "../graph/model-graph.js";
+import { boundOfParts } from "./part-bound.js";
 
 /** Drafts with the device in two roles: everything lies there; and of each unit with rows some, or all where they are one block. */
 export interface UnitDrafts {
@@ -59,28 +60,18 @@ export class UnitMeter {
     };
   }
 
-  /**
-   * A line above the bytes of every number of blocks. Layouts pad rows to groups and tensors to the alignment, so that bytes grow in stairs
-   * that repeat after as many blocks as a power of two from the alignment up: the line has their slope, and one period shows how far they
-   * rise above it.
-   */
   #partBytes(unit: string, { count, blockSize }: NonNullable<OffloadUnit["rows"]>): NonNullable<UnitBytes["part"]> {
     const divided = (this.#partUses.get(unit) ?? []).filter(isSliced);
     const key = JSON.stringify([count, blockSize, ...divided.map(({ dtype, shape, slices }) => [dtype, shape, slices])]);
     let known = this.#dividedBytes.get(key);
     if (known === undefined) {
-      const numBlocks = count / blockSize;
-      const bytesOfBlocks = (blocks: number) =>
+      known = boundOfParts(count / blockSize, this.#traits.alignment, (blocks) =>
         sum(
           divided.map((use) =>
             this.#padded(this.#traits.packedByteLength(this.source.tensors.get(use.name)!, firstRows(use, blocks * blockSize))),
           ),
-        );
-      const period = Math.min(numBlocks, Math.max(64, this.#traits.alignment));
-      const bytesPerBlock = Math.ceil(bytesOfBlocks(period) / period);
-      let fixedBytes = Math.max(0, bytesOfBlocks(numBlocks) - numBlocks * bytesPerBlock);
-      for (let blocks = 1; blocks <= period; blocks++) fixedBytes = Math.max(fixedBytes, bytesOfBlocks(blocks) - blocks * bytesPerBlock);
-      known = { fixedBytes, bytesPerBlock };
+        ),
+      );
       this.#dividedBytes.set(key, known);
     }
     return { fixedBytes: this.undividedBytes(unit) + known.fixedBytes, bytesPerBlock: known.bytesPerBlock };

@@ -40,6 +40,8 @@ export interface WeightUse {
   readonly shape: readonly number[];
   readonly slices: readonly TensorSlice[];
   readonly packedByteLength: number;
+  /** Host bytes that its load takes for as long as it runs. */
+  readonly loadStagingByteLength: number;
 }
 
 /** Values that no tensor of the file holds but that lie with a unit's weights: rotary factors, expert slots. */

@@ -183,7 +183,8 @@ export class GraphDraft {
       });
       // Layouts are defined for what a device computes with.
       const packedByteLength = isSupported ? traits.packedByteLength(info, slices) : 0;
-      use = { key, device, unit, name, dtype: info.dtype, shape: slicedShape, slices, packedByteLength };
+      const loadStagingByteLength = isSupported ? traits.loadStagingByteLength(info, slices) : 0;
+      use = { key, device, unit, name, dtype: info.dtype, shape: slicedShape, slices, packedByteLength, loadStagingByteLength };
       this.weights.set(key, use);
     } else if (use.unit !== unit) {
       this.reusedWeights.set(unit, (this.reusedWeights.get(unit) ?? new Set()).add(use));

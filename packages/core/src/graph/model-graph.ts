@@ -20,6 +20,7 @@ import type { ConstantUse, WeightUse } from "./draft-buffer.js";
 import type { KvCacheUse } from "./graph-draft.js";
 import { GraphDraft } from "./graph-draft.js";
 import { HostLayout } from "./host-memory.js";
+import { type DeviceLoading, loadStagingByHolder, loadStagingLabel, loadStagingOf } from "./load-staging.js";
 import type { StepLimits } from "./step-limits.js";
 import { addStepRegions } from "./step-tensors.js";
 
@@ -55,6 +56,8 @@ export interface ModelGraph {
   readonly devices: ReadonlyMap<DeviceId, DraftedDevice>;
   /** The device that the shared host memory is booked on, all others only look at it: the first that computes from it, if one does. */
   readonly hostMemoryOwner: DeviceId;
+  /** By device, in their order. */
+  readonly loading: readonly DeviceLoading[];
   readonly weightBlocks: readonly WeightBlock[];
   readonly kvCacheBlocks: readonly KvCacheBlock[];
 }
@@ -125,12 +128,17 @@ export function draftModelGraph(
       commandByteLength: [...drafts.values()].reduce((sum, graph) => sum + packedByteLength(graph, device), 0),
     });
   }
+  const loading = [...devices.keys()].map((device) => {
+    const { readsHostMemory } = traits.get(device)!;
+    return { device, readsHostMemory, byteLength: loadStagingOf(plain, device) };
+  });
   return {
     drafts,
     plain,
     hostLayout,
     devices,
-    hostMemoryOwner: [...devices.keys()].find((device) => traits.get(device)!.readsHostMemory) ?? [...devices.keys()][0]!,
+    hostMemoryOwner: (loading.find(({ readsHostMemory }) => readsHostMemory) ?? loading[0]!).device,
+    loading,
     weightBlocks: groupWeights(plain, traits),
     kvCacheBlocks: plain.kvCaches.map((use) => kvCacheBlockOf(use, traits.get(use.device)!.alignment)),
   };
@@ -156,6 +164,9 @@ export function memoryRequestsOf(
     if (byteLength > 0) requests.push({ device, owner, class: "context", byteLength, label: "device runtime" });
   }
   const { hostLayout } = graph;
+  for (const [device, byteLength] of loadStagingByHolder(graph.loading, graph.hostMemoryOwner)) {
+    if (byteLength > 0) requests.push({ device, owner, class: "staging", byteLength, label: loadStagingLabel });
+  }
   for (const [device, drafted] of graph.devices) {
     requests.push({ device, owner, class: "activations", byteLength: drafted.arenaByteLength, label: "arena" });
     requests.push({ device, owner, class: "graphs", byteLength: drafted.commandByteLength, label: "command lists" });

@@ -15,6 +15,7 @@ export const nullTraits: BackendTraits = {
     }, 1);
     return Math.ceil(numElements / dtypes[dtype].blockSize) * dtypes[dtype].blockBytes;
   },
+  loadStagingByteLength: () => 0,
   supports: () => true,
   workspaceByteLength: () => 0,
 };

@@ -31,16 +31,22 @@ async function expectPlanned(
   backends: readonly Backend[],
   placement: Placement,
   settings: DemandSettings,
-  open: (ledger: MemoryLedger) => Promise<AsyncDisposable>,
+  open: (options: { readonly ledger: MemoryLedger; readonly onProgress: () => void }) => Promise<AsyncDisposable>,
 ): Promise<void> {
   const devices = backends.map(({ device, traits }) => ({ id: device.id, traits }));
   const planned = createDemandModel(source).bytesOf(devices, settings, placement);
   const ledger = ledgerFor(...backends);
-  await using _opened = await open(ledger);
-  const reserved = ledger
-    .report()
-    .map(({ device, class: memoryClass, label, byteLength }) => ({ device, class: memoryClass, label, byteLength }));
-  expect(reserved).toEqual(planned);
+  const reserved = () =>
+    ledger.report().map(({ device, class: memoryClass, label, byteLength }) => ({ device, class: memoryClass, label, byteLength }));
+  let whileLoading: ReturnType<typeof reserved> | undefined;
+  const onProgress = () => {
+    whileLoading ??= reserved();
+  };
+  await using _opened = await open({ ledger, onProgress });
+  expect(whileLoading).toEqual(planned);
+  const isKept = ({ label }: { readonly label: string }) => label !== "weights being loaded";
+  expect(planned.filter((entry) => !isKept(entry)).length).toBeGreaterThan(0);
+  expect(reserved()).toEqual(planned.filter(isKept));
   for (const { device, statistics } of backends.map((backend) => ({ device: backend.device, statistics: backend.statistics() }))) {
     const allocated = planned.filter((entry) => entry.device === device.id && allocatedClasses.includes(entry.class));
     expect(statistics.allocatedBytes).toBe(allocated.reduce((sum, { byteLength }) => sum + byteLength, 0));
@@ -53,8 +59,8 @@ async function expectEngineAsPlanned(source: ModelSource, settings: DemandSettin
   const whole = placeOnOneDevice(listOffloadUnits(source, readModelConfig(source)), home);
   for (const [devices, placement] of [[[home], whole] as const, [splitDevices, splitPlacement(source)] as const]) {
     const backends = devices.map(createBackend);
-    await expectPlanned(source, backends, placement, settings, (ledger) =>
-      createEngine({ source, backends, placement, ledger, ...settings }),
+    await expectPlanned(source, backends, placement, settings, (options) =>
+      createEngine({ source, backends, placement, ...settings, ...options }),
     );
     for (const backend of backends) await backend[Symbol.asyncDispose]();
   }
@@ -103,8 +109,8 @@ describe("what an engine reserves and allocates is what was planned", () => {
     for (const settings of [{}, { contextLength: 40, maxBatchTokens: 90, maxSequences: 4 }]) {
       const backends = splitDevices.map(createBackend);
       const placement = splitPlacement(source);
-      await expectPlanned(source, backends, placement, settings, (ledger) =>
-        createEmbedder({ source, backends, placement, ledger, ...settings }),
+      await expectPlanned(source, backends, placement, settings, (options) =>
+        createEmbedder({ source, backends, placement, ...settings, ...options }),
       );
       for (const backend of backends) await backend[Symbol.asyncDispose]();
     }

@@ -2,11 +2,12 @@
 import { referenceTraits } from "@thermocline/cpu-kernels/reference";
 import { createCpuTraits } from "@thermocline/cpu-kernels/traits";
 import { openGguf } from "@thermocline/loader-gguf";
-import type { BackendTraits, DemandSettings, MemoryClass, ModelSource, Placement } from "@thermocline/spec";
+import type { BackendTraits, DemandSettings, MemoryClass, ModelSource, PlacedBytes, Placement } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
 import { createEstimatedDemandModel } from "../../src/demand/estimated-demand-model.js";
 import { embeddingLimitsOf } from "../../src/embedder-options.js";
 import { stepLimitsOf } from "../../src/engine-options.js";
+import { loadStagingLabel } from "../../src/graph/load-staging.js";
 import { draftModelGraph, memoryRequestsOf } from "../../src/graph/model-graph.js";
 import { listOffloadUnits, placeOnOneDevice, readModelConfig } from "../../src/index.js";
 import { buildRandomBert } from "../support/random-bert.js";
@@ -19,11 +20,15 @@ const cpuTraits = createCpuTraits({ threads: 2 });
 const distantTraits: BackendTraits = { ...cpuTraits, readsHostMemory: false };
 const oneDevice = new Map([["cpu:0", cpuTraits]]);
 
-type Sums = Readonly<Partial<Record<MemoryClass, number>>>;
+/** By class; what loading stages apart from step inputs and outputs. */
+type Sums = Readonly<Partial<Record<MemoryClass | "loading", number>>>;
 
-function sums(placed: readonly { readonly class: MemoryClass; readonly byteLength: number }[]): Sums {
-  const byClass: Partial<Record<MemoryClass, number>> = {};
-  for (const { class: memoryClass, byteLength } of placed) byClass[memoryClass] = (byClass[memoryClass] ?? 0) + byteLength;
+function sums(placed: readonly Pick<PlacedBytes, "class" | "label" | "byteLength">[]): Sums {
+  const byClass: Partial<Record<MemoryClass | "loading", number>> = {};
+  for (const { class: memoryClass, label, byteLength } of placed) {
+    const key = label === loadStagingLabel ? "loading" : memoryClass;
+    byClass[key] = (byClass[key] ?? 0) + byteLength;
+  }
   return byClass;
 }
 
@@ -59,6 +64,9 @@ describe("the estimate of a model that has a graph", () => {
       const { engine, estimate } = bothAccounts(source, oneDevice, settings).get("cpu:0")!;
       expect(estimate["kv-cache"]).toBe(engine["kv-cache"]);
       expect(estimate.staging).toBe(engine.staging);
+      // Matrices that are fused in the file are loaded in parts.
+      expect(estimate.loading).toBeGreaterThanOrEqual(engine.loading!);
+      expect(estimate.loading! / engine.loading!).toBeLessThan(3);
       // Factors of a scaling that is computed and not a tensor count whether or not the layer has them.
       expect(estimate.weights! - engine.weights!).toBeGreaterThanOrEqual(0);
       expect(estimate.weights! / engine.weights!).toBeLessThan(1.01);
@@ -105,7 +113,7 @@ describe("the estimate of a model that has a graph", () => {
     for (const name of ["llama", "gemma3", "mixtral", "qwen3moe", "phi3"] as const) {
       await using source = await openRandomModel(name);
       for (const [device, { engine, estimate }] of bothAccounts(source, traits, settings, splitPlacement)) {
-        for (const memoryClass of ["weights", "kv-cache", "activations", "graphs", "staging", "transfer"] as const) {
+        for (const memoryClass of ["weights", "kv-cache", "activations", "graphs", "staging", "transfer", "loading"] as const) {
           const exact = engine[memoryClass] ?? 0;
           const bound = estimate[memoryClass] ?? 0;
           expect(bound, `${name} ${device} ${memoryClass}`).toBeGreaterThanOrEqual(exact);

@@ -236,8 +236,9 @@ LoadReport WeightStore::read_pieces(int file, LoadRequest& request) {
   const int64_t piece_rows = std::min(num_rows, std::max(fitting_rows, slices.min_piece_rows()));
 
   LoadReport report;
-  const size_t staging_bytes = std::max(piece_bytes, static_cast<size_t>(piece_rows) * row_bytes);
-  if (!staging_ || staging_->byte_length() < staging_bytes) staging_ = Buffer::allocate(staging_bytes, nullptr);
+  const size_t staging_bytes = static_cast<size_t>(piece_rows) * row_bytes;
+  if (staging_ && staging_->byte_length() < staging_bytes) staging_.reset();
+  if (!staging_) staging_ = Buffer::allocate(staging_bytes, nullptr);
   if (!staging_) {
     report.outcome = LoadOutcome::read_failed;
     report.error_number = ENOMEM;

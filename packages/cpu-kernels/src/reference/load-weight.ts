@@ -5,12 +5,18 @@ import { dequantizeRows } from "./dequantize/index.js";
 import { fileRow, numElementsOf, rowRuns, sliceTensor } from "./slices.js";
 
 const pieceByteLength = 1 << 20;
+
+/** File rows that are read at once, at most: a row where these are longer. */
+export function rowsPerPiece(rowByteLength: number): number {
+  return Math.max(1, Math.floor(pieceByteLength / Math.max(1, rowByteLength)));
+}
+
 /** Rows that nobody wants are read along when they lie between wanted ones and take no more than this. */
 const gapByteLength = 1 << 16;
 
-/** Groups of runs, each read at once: of about `pieceByteLength`, at least a row. */
+/** Groups of runs, each read at once. */
 function* pieces(runs: readonly IndexRange[], rowByteLength: number): Generator<readonly IndexRange[]> {
-  const maxRows = Math.max(1, Math.floor(pieceByteLength / rowByteLength));
+  const maxRows = rowsPerPiece(rowByteLength);
   const maxGap = Math.floor(gapByteLength / rowByteLength);
   let piece: IndexRange[] = [];
   for (const [runFirst, runCount] of runs) {

@@ -1,5 +1,6 @@
 import { type BackendTraits, type DType, type OpName, opNames, type TensorInfo, type TensorSlice } from "@thermocline/spec";
 import { canDequantize } from "./dequantize/index.js";
+import { rowsPerPiece } from "./load-weight.js";
 import { fileRow, numElementsOf, sliceTensor } from "./slices.js";
 
 const kvDTypes: readonly DType[] = ["f32", "f16", "q8_0", "q4_0"];
@@ -31,6 +32,11 @@ export const referenceTraits: BackendTraits = {
   packedByteLength(info: TensorInfo, slices?: readonly TensorSlice[]): number {
     fileRow(info);
     return 4 * numElementsOf(sliceTensor(info, slices).shape);
+  },
+  /** A piece, with the rows between those that are wanted. */
+  loadStagingByteLength(info: TensorInfo): number {
+    const { byteLength } = fileRow(info);
+    return Math.min(numElementsOf(info.shape.slice(0, -1)), rowsPerPiece(byteLength)) * byteLength;
   },
   supports,
   workspaceByteLength: () => 0,

@@ -193,6 +193,7 @@ export function tableTraits(kind: string, kvDTypes: readonly DType[] = ["f16", "
     readsHostMemory: true,
     weightLayout: () => "plain",
     packedByteLength: ({ range }) => range.byteLength,
+    loadStagingByteLength: () => 0,
     supports: () => true,
     workspaceByteLength: () => 0,
   };
