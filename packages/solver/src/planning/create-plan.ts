@@ -57,8 +57,7 @@ async function placeOrRefuse(request: PlanRequest): Promise<{ readonly context: 
 }
 
 function planOf(context: PlanContext, { rivals, ranked, priced, boundSeconds, limitBytes }: Placed, placed: PlacedModel): OffloadPlan {
-  const isFastest = placed.predicted.workloadSeconds <= ranked[0]!.predicted.workloadSeconds;
-  const reasonOf = reasonsOf(context, placed, priced, limitBytes, isFastest);
+  const reasonOf = reasonsOf(context, placed, priced, limitBytes, ranked[0]!.predicted.workloadSeconds);
   const comparison = compareStrategies(placed.problem, [{ ...placed, name: "plan" }, ...rivals]);
   return assemblePlan(context, { placed, limitBytes, solver: solverOf(context, placed, boundSeconds), comparison, reasonOf });
 }

@@ -2,6 +2,7 @@
 import { type DeviceId, type MemoryDemand, type OffloadUnit, ThermoclineError } from "@thermocline/spec";
 import type { PricedProblem } from "../pricing/priced-problem.js";
 import { placeRivals } from "./compare-strategies.js";
+import { placeOnFewerDevices, preferFewerDevices } from "./fewer-devices.js";
 import { type PlacedModel, placeModel } from "./place-model.js";
 import { type PlanContext, preparePlan } from "./plan-context.js";
 import type { PlanRequest } from "./plan-request.js";
@@ -11,7 +12,7 @@ import { placeHastily, placersOf } from "./solve-placement.js";
 export type FoundPlacement =
   | {
       readonly status: "placed";
-      /** What was asked for: the fastest of all, or that of the strategy. */
+      /** What was asked for: the fastest of all, or what ties with it on fewer devices; or that of the strategy. */
       readonly chosen: PlacedModel;
       readonly rivals: readonly PlacedModel[];
       /** Both, and what the solver found where a rival was faster: fastest first. */
@@ -30,11 +31,14 @@ export async function findPlacement(context: PlanContext): Promise<FoundPlacemen
   const limitBytes = found.status === "placed" ? found.limitBytes : ownLimits(context);
   const { rivals, priced } = placeRivals(context, limitBytes, found.status === "placed" ? found.overheadBytes : overheadBounds(context));
   const own = found.status === "placed" ? [found.placed] : [];
+  // Who asks for an exact answer wants the fastest.
+  const mayTie = isFree && context.request.solver !== "exact";
+  const fewer = mayTie && own[0] !== undefined ? await placeOnFewerDevices(context, own[0]) : undefined;
   const seconds = ({ predicted }: PlacedModel) => predicted.workloadSeconds;
   // The sort is stable: among equals the solver's own comes first.
-  const ranked = [...own, ...rivals].sort((a, b) => seconds(a) - seconds(b));
+  const ranked = [...own, ...(fewer === undefined ? [] : [fewer]), ...rivals].sort((a, b) => seconds(a) - seconds(b));
   const [fastest] = ranked;
-  const chosen = isFree ? fastest : own[0];
+  const chosen = mayTie ? preferFewerDevices(ranked, rivals) : isFree ? fastest : own[0];
   if (chosen === undefined) return found as Extract<typeof found, { status: "infeasible" }>;
   const boundSeconds = Math.min(own[0]?.boundSeconds ?? 0, ...(fastest === undefined ? [] : [seconds(fastest)]));
   return { status: "placed", chosen, rivals, ranked, priced, boundSeconds, limitBytes };

@@ -66,7 +66,7 @@ const aliases = { attn: "attention", ffn: "feed-forward", exps: "experts", shexp
 /** Why a unit may lie only on some devices. */
 export interface UnitLimit {
   readonly devices: readonly DeviceId[];
-  readonly by: "pin" | "max-gpu-layers" | "cpu-experts";
+  readonly by: "pin" | "max-gpu-layers" | "cpu-experts" | "few-devices";
   /** Of the pin. */
   readonly pattern?: string;
 }

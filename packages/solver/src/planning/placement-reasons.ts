@@ -1,6 +1,7 @@
 /** Why a unit lies where it does, in a few words. */
 import { assert, type DeviceId, type OffloadUnit, type PlacedPart } from "@thermocline/spec";
 import type { PricedProblem, PricedUnit } from "../pricing/priced-problem.js";
+import { tieShare } from "./fewer-devices.js";
 import type { PlacedModel } from "./place-model.js";
 import type { PlanContext } from "./plan-context.js";
 import type { DeviceBytes } from "./planning-problem.js";
@@ -9,14 +10,14 @@ export type ReasonOf = (unit: OffloadUnit, part: PlacedPart) => string;
 
 /**
  * @param priced The problem's prices, whatever its budgets.
- * @param isFastest Whether no strategy is faster: a plan that was asked for by its strategy's name need not be.
+ * @param fastestSeconds For the workload, of all that is known: a plan that was asked for by its strategy's name need not be so fast.
  */
 export function reasonsOf(
   context: PlanContext,
   placed: PlacedModel,
   priced: PricedProblem,
   limitBytes: DeviceBytes,
-  isFastest: boolean,
+  fastestSeconds: number,
 ): ReasonOf {
   const pricedUnits = new Map(priced.units.map((unit) => [unit.unit.id, unit]));
   const used = new Set([...placed.placement.values()].flatMap((parts) => parts.map(({ device }) => device)));
@@ -30,8 +31,7 @@ export function reasonsOf(
     const idOf = (device: number) => placed.problem.devices[device]!.id;
     if (able.length === 1 && placed.problem.devices.length > 1) return `only ${part.device} has kernels for it`;
     if (placed.name === "autosplit") return "its turn in the order of layers; every device is filled alike";
-    if (used.size === 1)
-      return isFastest ? `everything fits on ${part.device}, and nothing is faster` : `everything is on ${part.device}, as asked`;
+    if (used.size === 1) return aloneReason(part.device, placed.predicted.workloadSeconds / fastestSeconds);
     const fastest = idOf(able.sort((a, b) => pricedUnit.wholeSeconds[a]! - pricedUnit.wholeSeconds[b]!)[0]!);
     const parts = placed.placement.get(unit.id)!;
     if (parts.length > 1) return splitReason(unit, part, fastest, freeBytes(fastest) < smallestPartBytes(priced, pricedUnit, fastest));
@@ -39,6 +39,13 @@ export function reasonsOf(
     const needBytes = pricedUnit.wholeBytes[placed.problem.devices.findIndex(({ id }) => id === fastest)]!;
     return freeBytes(fastest) < needBytes ? `no room left on ${fastest}` : `fewer hand-overs than on ${fastest}`;
   };
+}
+
+/** @param slowdown Seconds by those of the fastest. */
+function aloneReason(device: DeviceId, slowdown: number): string {
+  if (slowdown <= 1) return `everything fits on ${device}, and nothing is faster`;
+  if (slowdown > 1 + tieShare) return `everything is on ${device}, as asked`;
+  return `everything fits on ${device}, and nothing is faster by more than ${tieShare * 100} %`;
 }
 
 function limitReason({ unitLimits, request }: PlanContext, unit: OffloadUnit): string | undefined {
@@ -50,6 +57,7 @@ function limitReason({ unitLimits, request }: PlanContext, unit: OffloadUnit): s
       return "experts are kept on the CPU, as asked";
     case "max-gpu-layers":
       return `only the last ${request.maxGpuLayers} layers may use GPUs, as asked`;
+    case "few-devices":
     case undefined:
       return undefined;
   }
