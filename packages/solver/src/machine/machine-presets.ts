@@ -91,7 +91,7 @@ export function hypotheticalMachine({
   const standIns = gpus.map((gpu, index) => `cuda:${index} is reckoned to be as fast as a ${gpu.name}.`);
   return {
     ...profile,
-    source: `assumed from sizes alone; figures of ${profile.source}`,
+    source: `assumed from sizes alone; ${profile.source}`,
     assumptions: [...standIns, ...profile.assumptions!],
   };
 }
@@ -124,7 +124,12 @@ export function estimateMachine({ name, processor, memoryBytes, memoryBytesPerSe
   const standIns = reckoned.flatMap((gpu, index) =>
     publishedByName(gpus[index]!) === undefined ? [`cuda:${index} is reckoned to be as fast as a ${gpu.name}.`] : [],
   );
-  return { ...profile, source: `estimated; figures of ${profile.source}`, devices, assumptions: [...standIns, ...profile.assumptions!] };
+  return {
+    ...profile,
+    source: profile.source === "measured" ? "estimated from its memory's measured speed" : `estimated; ${profile.source}`,
+    devices,
+    assumptions: [...standIns, ...profile.assumptions!],
+  };
 }
 
 /** Drivers put the maker before the name, and sometimes the memory or the form behind it. */

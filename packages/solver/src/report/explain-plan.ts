@@ -4,7 +4,7 @@ import { explainMemory } from "../planning/answers/explain-memory.js";
 import { classTableLines, deviceLines } from "./device-section.js";
 import { layerLines, reasonLines } from "./layer-section.js";
 import { layoutOf } from "./plan-layout.js";
-import { conditionsOf, titleOf } from "./plan-title.js";
+import { conditionsOf, sourcesOf, titleOf } from "./plan-title.js";
 import { printable } from "./quantities.js";
 import { comparisonLines, predictionLines, solverLines } from "./speed-section.js";
 import { terminalStyle } from "./terminal-style.js";
@@ -28,7 +28,7 @@ export function explainPlan(plan: OffloadPlan, { width = 100, colour = false }: 
   const estimates = (plan.estimates ?? []).map((sentence) => `estimated, not exact: ${printable(sentence)}`);
   const reasons = reasonLines(plan, width);
   const sections = [
-    [style.heading(titleOf(plan)), ...wrap(conditionsOf(plan))],
+    [style.heading(titleOf(plan)), ...wrap([...conditionsOf(plan), ...sourcesOf(plan)])],
     wrap([...predictionLines(plan), ...solverLines(plan)]),
     deviceLines(layout, width, style),
     layout.hasBytes ? classTableLines(plan, layout) : [],

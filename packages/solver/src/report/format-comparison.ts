@@ -62,8 +62,12 @@ function pair<T>({ before, after }: Change<T>, format: (value: T) => string): [s
   return [before === undefined ? "-" : format(before), after === undefined ? "-" : format(after)];
 }
 
+/** Hashes and addresses are told apart by less. */
+const longestText = 36;
+const describeText = (text: string) => printable(text.length > longestText ? `${text.slice(0, longestText - 3)}...` : text);
+
 const describeValue = (value: string | number) =>
-  typeof value === "string" ? printable(value) : Number.isInteger(value) ? formatCount(value) : value.toPrecision(4);
+  typeof value === "string" ? describeText(value) : Number.isInteger(value) ? formatCount(value) : value.toPrecision(4);
 
 const describeBytes = (value: string | number) => (typeof value === "number" ? formatBytes(value) : printable(value));
 

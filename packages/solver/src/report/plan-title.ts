@@ -21,8 +21,24 @@ export function conditionsOf({ settings, workload, machine }: OffloadPlan): stri
       `workload: a prompt of ${plural(promptTokens, "token")}, an answer of ${formatCount(outputTokens)}${depth}, ${formatCount(batch)} at a time`,
     );
   }
-  if (machine !== undefined) lines.push(printable(`machine: ${machine.name} (${machine.source})`));
+  if (machine !== undefined) lines.push(printable(`machine: ${machine.name} (${describeSource(machine.source)})`));
   return lines;
+}
+
+/** "assumed from sizes alone; published figures": addresses are for `sourcesOf`. */
+function describeSource(source: string): string {
+  const words = source.split(" ");
+  const text = words.filter((word) => !address.test(word)).join(" ");
+  if (!words.some((word) => address.test(word))) return text;
+  return text === "" ? "published figures" : `${text} published figures`;
+}
+
+const address = /https?:\/\/\S+/;
+
+/** "figures from https://…": where published figures of the machine are. */
+export function sourcesOf({ machine }: OffloadPlan): string[] {
+  const addresses = (machine?.source ?? "").split(" ").filter((word) => address.test(word));
+  return addresses.length === 0 ? [] : [printable(`figures from ${addresses.join(" ")}`)];
 }
 
 function describeSettings(settings: DemandSettings): string[] {

@@ -82,6 +82,14 @@ describe("comparePlans", () => {
     expect(text).toMatch(/^settings\.contextLength +8,192 +4,096$/m);
   });
 
+  it("shortens hashes and addresses, so that a line stays a line", () => {
+    const before = splitPlan();
+    const machine = { name: "a", source: `https://example.com/${"a".repeat(300)}` };
+    const text = formatComparison(comparePlans({ ...before, machine }, { ...before, model: "f".repeat(64) }));
+    expect(text).toMatch(/^model +9d0c1f44ab3e +f{33}\.\.\.$/m);
+    expect(Math.max(...text.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
+  });
+
   it("compares plans for different models with a note, by the units that both have", () => {
     const comparison = comparePlans(splitPlan(), mixturePlan());
     expect(comparison.notes[0]).toMatch(/different models; \d+ units that only one of them names/);

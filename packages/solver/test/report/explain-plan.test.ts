@@ -25,6 +25,13 @@ describe("explainPlan", () => {
     );
   });
 
+  it("tells addresses of published figures apart from what they are of", () => {
+    const machine = { name: "two cards", source: "assumed from sizes alone; https://example.com/card https://example.com/memory" };
+    const lines = explainPlan({ ...splitPlan(), machine }).split("\n");
+    expect(lines).toContain("machine: two cards (assumed from sizes alone; published figures)");
+    expect(lines).toContain("figures from https://example.com/card https://example.com/memory");
+  });
+
   it("accounts for every class of every device, and for what is left", () => {
     const lines = explainPlan(splitPlan()).split("\n");
     expect(lines).toContain("cuda:0  NVIDIA GeForce RTX 4090, cuda; 19.7 GiB of 24.0 GiB");
