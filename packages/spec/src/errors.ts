@@ -183,6 +183,12 @@ export class InvalidMachineProfileError extends ThermoclineError {
   }
 }
 
+/** "512 bytes", "5531372609 bytes (5.15 GiB)". */
+function describeBytes(byteLength: number): string {
+  const inGiB = (byteLength / 2 ** 30).toFixed(2);
+  return byteLength < 2 ** 28 ? `${byteLength} bytes` : `${byteLength} bytes (${inGiB} GiB)`;
+}
+
 /** What was asked does not fit, however it is placed. */
 export class InfeasiblePlanError extends ThermoclineError {
   readonly code = "infeasible-plan";
@@ -193,7 +199,7 @@ export class InfeasiblePlanError extends ThermoclineError {
     /** The cure as data: tried, and found to fit. Absent: no single change was found. */
     readonly remedy?: PlanRemedy,
   ) {
-    const missing = Object.entries(missingBytes).map(([device, byteLength]) => `${device} lacks ${byteLength} bytes`);
+    const missing = Object.entries(missingBytes).map(([device, byteLength]) => `${device} lacks ${describeBytes(byteLength)}`);
     super(`no placement fits: ${missing.join(", ")}`, cure);
   }
 }

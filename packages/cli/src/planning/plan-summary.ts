@@ -10,6 +10,7 @@ export function summarizePlan(plan: OffloadPlan, machine: readonly DeviceId[] = 
   const rows: (readonly [string, string])[] = [
     ["model", describeModel(plan)],
     ["machine", plan.machine?.name ?? Object.keys(plan.devices).join(", ")],
+    ...assumedRows(plan),
     ["memory for", describeSettings(plan)],
     ["fits", isExact ? "yes, to the byte" : "yes; bytes are upper bounds, estimated"],
     ...deviceRows(plan),
@@ -40,6 +41,13 @@ function describeModel({ summary, model }: OffloadPlan): string {
   if (summary === undefined) return model;
   const { name, architecture, quantisation, numLayers, weightBytes } = summary;
   return `${name}, ${architecture}, ${quantisation}, ${numLayers} layers, ${formatBytes(weightBytes)} of weights`;
+}
+
+/** Of a machine that only its sizes describe: what its devices are reckoned as. */
+function assumedRows({ machine, devices }: OffloadPlan): (readonly [string, string])[] {
+  if (machine?.source.startsWith("assumed") !== true) return [];
+  const names = Object.entries(devices).map(([id, { name = id }]) => `${id} ${name}`);
+  return [["reckoned as", `${names.join("; ")}; --machine names others`]];
 }
 
 function describeSettings({ settings = {}, workload }: OffloadPlan): string {
@@ -98,10 +106,11 @@ function predictionRows({ predicted, workload, comparison = [] }: OffloadPlan): 
   return rows;
 }
 
-/** "1.5 s", "12 ms". */
+/** "1.5 s", "640 ms", "1.8 ms". */
 export function formatSeconds(seconds: number): string {
   if (seconds >= 100) return `${seconds.toFixed(0)} s`;
-  return seconds >= 1 ? `${seconds.toFixed(1)} s` : `${(seconds * 1000).toPrecision(2)} ms`;
+  if (seconds >= 0.9995) return `${seconds.toFixed(1)} s`;
+  return seconds >= 0.0995 ? `${(seconds * 1000).toFixed(0)} ms` : `${(seconds * 1000).toPrecision(2)} ms`;
 }
 
 /** Three digits, or all of a whole number. */
@@ -109,26 +118,38 @@ export function formatRate(perSecond: number): string {
   return perSecond >= 100 ? perSecond.toFixed(0) : perSecond.toPrecision(3);
 }
 
+type PlanUnit = OffloadPlan["units"][number];
+
+const bytesOf = (units: readonly PlanUnit[]) => units.reduce((sum, { byteLength = 0 }) => sum + byteLength, 0);
+
 /** Units that lie on a CPU although a GPU is there, but for the embedding, of which a token reads a single row. */
-function spilledBytes({ devices, units }: OffloadPlan): number {
+function spilledUnits({ devices, units }: OffloadPlan): readonly PlanUnit[] {
   const hasGpu = Object.values(devices).some(({ backend }) => backend === "cuda");
-  const isOnCpu = ({ device, id }: OffloadPlan["units"][number]) => devices[device]?.backend !== "cuda" && id !== "embedding";
-  return hasGpu ? units.filter(isOnCpu).reduce((sum, { byteLength = 0 }) => sum + byteLength, 0) : 0;
+  return hasGpu ? units.filter(({ device, id }) => devices[device]?.backend !== "cuda" && id !== "embedding") : [];
 }
 
+/** What was asked for, or balance, is told by its reason: the GPU has room all the same. */
 function limitOf(plan: OffloadPlan): string {
-  const spilled = spilledBytes(plan);
+  const spilled = spilledUnits(plan);
   const used = usedDevices(plan);
-  if (spilled > 0) {
+  if (spilled.length > 0) {
     const gpus = Object.entries(plan.devices).filter(([, { backend }]) => backend === "cuda");
-    const left = gpus.map(
-      ([id, device]) => `${id} has ${formatBytes(Math.max(0, (limitBytes(device) ?? 0) - sumOf(plan.bytes?.[id])))} left`,
-    );
-    return `the GPU's memory: ${formatBytes(spilled)} lie on the CPU; ${left.join(", ")}`;
+    const left = gpus.map(([id, device]) => [id, Math.max(0, (limitBytes(device) ?? 0) - sumOf(plan.bytes?.[id]))] as const);
+    const hasRoom = left.reduce((sum, [, byteLength]) => sum + byteLength, 0) >= bytesOf(spilled);
+    const lies = `${formatBytes(bytesOf(spilled))} lie on the CPU`;
+    const rooms = left.map(([id, byteLength]) => `${id} has ${formatBytes(byteLength)} left`).join(", ");
+    return hasRoom ? `where units lie, not memory: ${lies}, ${mainReason(spilled)}; ${rooms}` : `the GPU's memory: ${lies}; ${rooms}`;
   }
-  const [only] = used;
-  const where = used.length === 1 ? `all of it lies on ${only}` : "all that every token reads lies on GPUs";
-  return `the speed of the device${used.length === 1 ? "" : "s"}: ${where}`;
+  const isOnGpus = used.every((device) => plan.devices[device]?.backend === "cuda");
+  if (used.length === 1) return `the speed of the device: all of it lies on ${used[0]}`;
+  return `the speed of the devices: ${isOnGpus ? "all that every token reads lies on GPUs" : `all of it lies on ${used.join(" and ")}`}`;
+}
+
+/** Of most bytes. */
+function mainReason(units: readonly PlanUnit[]): string {
+  const bytes = new Map<string, number>();
+  for (const { reason = "as the plan has it", byteLength = 0 } of units) bytes.set(reason, (bytes.get(reason) ?? 0) + byteLength);
+  return [...bytes].sort((a, b) => b[1] - a[1])[0]![0];
 }
 
 function usedDevices({ units }: OffloadPlan): readonly DeviceId[] {
@@ -148,7 +169,7 @@ function nextOf(plan: OffloadPlan): string {
   const kvCache = classes.reduce((sum, bytes) => sum + (bytes["kv-cache"] ?? 0), 0);
   const more = "--explain shows it by layer";
   const isLongest = plan.settings?.contextLength === plan.summary?.contextLength;
-  if (spilledBytes(plan) === 0) return isLongest ? more : `--context max finds the longest context that fits; ${more}`;
+  if (spilledUnits(plan).length === 0) return isLongest ? more : `--context max finds the longest context that fits; ${more}`;
   const smaller = kvCache > all / 8 ? "--kv-type q8_0 halves the KV cache, " : "";
   return `${smaller}--curve shows what more memory would buy; ${more}`;
 }

@@ -61,7 +61,9 @@ export async function showTarget(location: string, session: PlanningSession): Pr
   status.clear();
   const { bytes, tokensPerSecond, timeToFirstTokenSeconds, plan } = found;
   const speeds = `${formatRate(tokensPerSecond)} tok/s, first token after ${formatSeconds(timeToFirstTokenSeconds)}`;
-  await showPlan(plan, session, `${device.id} needs ${formatBytes(bytes)}: ${speeds} (predicted)`, { device: device.id, ...found });
+  const beyond = bytes > device.memoryBytes ? `, which is more than its ${formatBytes(device.memoryBytes)}` : "";
+  const needs = bytes === 0 ? `nothing of ${device.id} is needed` : `${device.id} needs ${formatBytes(bytes)}${beyond}`;
+  await showPlan(plan, session, `${needs}: ${speeds} (predicted)`, { device: device.id, ...found });
 }
 
 function firstGpu({ name, devices }: MachineProfile, flag: string): MachineProfile["devices"][number] {
