@@ -76,7 +76,8 @@ async function moreBytes(request: PlanRequest, missingBytes: MissingBytes, tries
   for (const device of devices) {
     const { budgetBytes } = limits.find((limit) => limit.device.id === device.id)!;
     const remedyOf = (bytes: number): PlanRemedy => ({ budgetBytes: { [device.id]: bytes } });
-    const bytes = await leastThat(budgetBytes, device.memoryBytes, (tried) => tries(`budget of ${device.id} ${tried}`, remedyOf(tried)));
+    const holds = (tried: number) => tries(`budget of ${device.id} ${tried}`, remedyOf(tried));
+    const bytes = await leastThat(budgetBytes, missing(device), device.memoryBytes, holds);
     if (bytes !== undefined) return remedyOf(bytes);
   }
   const modelBytes = request.demandModel.model.weightBytes;
@@ -86,13 +87,22 @@ async function moreBytes(request: PlanRequest, missingBytes: MissingBytes, tries
     // A memory that is doubled until it holds everything, six times at most beyond the model's own size.
     let most = device.memoryBytes + missing(device) + modelBytes;
     for (let doubling = 0; doubling < 6; doubling++, most *= 2) {
-      const bytes = await leastThat(device.memoryBytes, most, holds);
+      const bytes = await leastThat(device.memoryBytes, missing(device), most, holds);
       if (bytes !== undefined) return remedyOf(bytes);
     }
   }
   return undefined;
 }
 
-function leastThat(now: number, most: number, holds: (bytes: number) => Promise<boolean>): Promise<number | undefined> {
-  return most <= now ? Promise.resolve(undefined) : smallestThat(now, most, holds, byteStepOf(most));
+/** Mostly what is missing is enough, with a little for a reserve that grows with the memory: the answer is then as exact as that is small. */
+async function leastThat(
+  now: number,
+  missing: number,
+  most: number,
+  holds: (bytes: number) => Promise<boolean>,
+): Promise<number | undefined> {
+  const near = Math.min(most, now + Math.ceil(missing * 1.25));
+  const bytes = near <= now ? undefined : await smallestThat(now, near, holds, byteStepOf(near - now));
+  if (bytes !== undefined || most <= near) return bytes;
+  return smallestThat(near, most, holds, byteStepOf(most));
 }

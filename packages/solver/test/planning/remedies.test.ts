@@ -65,6 +65,9 @@ describe("what does not fit", () => {
     const error = await refusalOf(request);
     const [[id, bytes]] = Object.entries(error.remedy!.budgetBytes!) as [[string, number]];
     expect(error.cure).toBe(`raise the budget of ${id} to ${bytes} bytes`);
+    const { budgetBytes = 0 } = request.budgets![id]!;
+    // To a hundredth of what it lacks.
+    expect(bytes).toBeLessThanOrEqual(budgetBytes + error.missingBytes[id]! * 1.01);
     await retry(request, error);
     const machine = machineOf(device("cpu:0", 10 * MiB, 40), device("cuda:0", 5 * MiB, 400));
     const budgets = { "cpu:0": { reserveBytes: 0 }, "cuda:0": { reserveBytes: 0 } };

@@ -46,7 +46,7 @@ function describeWeights({ summary }: OffloadPlan): string {
   return type === undefined ? `${summary.quantisation} weights, ` : `${formatNumber((8 * type.blockBytes) / type.blockSize)}-bit weights, `;
 }
 
-function causeOf({ settings, units, summary }: OffloadPlan, largest: MemoryClass, bytes: number): string {
+function causeOf({ settings, units, summary, devices }: OffloadPlan, largest: MemoryClass, bytes: number): string {
   switch (largest) {
     case "kv-cache": {
       const {
@@ -65,10 +65,12 @@ function causeOf({ settings, units, summary }: OffloadPlan, largest: MemoryClass
       return ` because ${group(kvCacheTokens)} tokens${kept} × ${formatBytes(bytes / kvCacheTokens)} a token${where}${types && `, as ${types}`}; a shorter context or a smaller KV type lowers it`;
     }
     case "weights":
-    case "mapped-file":
-      return summary === undefined
-        ? ""
-        : ` because the file has ${formatBytes(summary.weightBytes)} of them; a smaller quantisation lowers it`;
+    case "mapped-file": {
+      if (summary === undefined) return "";
+      const isTwice = Object.keys(devices).length > 1 && bytes > summary.weightBytes * 1.02;
+      const twice = isTwice ? " and some lie on two devices" : "";
+      return ` because the file has ${formatBytes(summary.weightBytes)} of them${twice}; a smaller quantisation lowers it`;
+    }
     case "activations":
     case "staging":
     case "transfer":
