@@ -9,7 +9,7 @@ import {
   type TensorSlice,
   type WorkspaceQuery,
 } from "@thermocline/spec";
-import { fileRow, numElementsOf, sliceTensor } from "./reference/slices.js";
+import { fileRow, numElementsOf, slicedShape } from "./reference/slices.js";
 
 /** Rows that the packed layout interleaves; a last group is padded with zeros. */
 export const rowsPerGroup = 16;
@@ -63,7 +63,7 @@ const weightLayout = ({ dtype, shape }: TensorInfo) =>
 
 function packedByteLength(info: TensorInfo, slices?: readonly TensorSlice[]): number {
   fileRow(info);
-  const { shape } = sliceTensor(info, slices);
+  const shape = slicedShape(info, slices);
   const padded = [...shape];
   // Each matrix of a list is padded by itself.
   if (weightLayout(info) === "packed") padded[shape.length - 2] = Math.ceil(shape.at(-2)! / rowsPerGroup) * rowsPerGroup;
@@ -76,7 +76,7 @@ function packedByteLength(info: TensorInfo, slices?: readonly TensorSlice[]): nu
 /** Two pieces: one is packed while the next is read. The addon's own, of files with a path, is one, and smaller. */
 function loadStagingByteLength(info: TensorInfo, slices?: readonly TensorSlice[]): number {
   const { byteLength } = fileRow(info);
-  const numRows = numElementsOf(sliceTensor(info, slices).shape.slice(0, -1));
+  const numRows = numElementsOf(slicedShape(info, slices).slice(0, -1));
   return Math.min(numRows, 2 * rowsPerPiece(byteLength)) * byteLength;
 }
 

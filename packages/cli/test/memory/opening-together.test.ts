@@ -27,7 +27,7 @@ const optionsFor = (name: Name, ledger: MemoryLedger): OpenOptions => ({
   contextLength: "max",
 });
 
-/** Every reservation, by owner, class and label. */
+/** Every live reservation, by owner, class and label. */
 const bytesOf = (ledger: MemoryLedger) =>
   ledger
     .report()
@@ -36,10 +36,14 @@ const bytesOf = (ledger: MemoryLedger) =>
 
 async function openAll(ledger: MemoryLedger, names: readonly Name[], isAtOnce: boolean): Promise<readonly string[]> {
   const models: OpenedModel[] = [];
-  const openOne = (name: Name) => open(paths[name], optionsFor(name, ledger)).then((model) => models.push(model));
+  const loading = new Set<string>();
+  const onProgress = () => {
+    for (const line of bytesOf(ledger)) if (line.includes("weights being loaded")) loading.add(line);
+  };
+  const openOne = (name: Name) => open(paths[name], { ...optionsFor(name, ledger), onProgress }).then((model) => models.push(model));
   if (isAtOnce) await Promise.all(names.map(openOne));
   else for (const name of names) await openOne(name);
-  const bytes = bytesOf(ledger);
+  const bytes = [...bytesOf(ledger), ...[...loading].sort()];
   for (const model of models) await model[Symbol.asyncDispose]();
   expect(ledger.report()).toEqual([]);
   expect(ledger.guarantees()).toEqual([]);

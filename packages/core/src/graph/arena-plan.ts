@@ -106,8 +106,8 @@ function placeInOrder(order: readonly Lifetime[], numCommands: number): Layout {
 function lifetimesOf(commands: readonly Command[], alignment: number): ReadonlyMap<number, Lifetime> {
   const lifetimes = new Map<number, Lifetime>();
   commands.forEach((command, index) => {
-    for (const [, tensor] of tensorsOf(command)) {
-      const { region, byteLength } = tensor.buffer as DraftBuffer;
+    for (const named of tensorsOf(command)) {
+      const { region, byteLength } = named[1].buffer as DraftBuffer;
       if (region.kind !== "activation") continue;
       const lifetime = lifetimes.get(region.id);
       if (lifetime === undefined)

@@ -55,3 +55,14 @@ export interface ConstantUse {
   readonly bytes: Uint8Array;
   readonly packedByteLength: number;
 }
+
+/** A layer's KV cache on a device. */
+export interface KvCacheUse {
+  readonly device: DeviceId;
+  readonly unit: string;
+  readonly layer: number;
+  /** That the cache has room for. */
+  readonly numTokens: number;
+  readonly keyByteLength: number;
+  readonly valueByteLength: number;
+}

@@ -23,9 +23,10 @@ import {
   type WorkspaceQuery,
 } from "@thermocline/spec";
 import { kvDTypeOf } from "../kv-cache/kv-dtype.js";
-import { type ConstantUse, DraftBuffer, type WeightUse } from "./draft-buffer.js";
+import { type ConstantUse, DraftBuffer, type KvCacheUse, type WeightUse } from "./draft-buffer.js";
 import { DraftEncoder } from "./draft-encoder.js";
 import type { HostLayout } from "./host-memory.js";
+import { slicedShape } from "./sliced-shape.js";
 import { largestByteLength, largestDim, type StepLimits } from "./step-limits.js";
 import {
   embeddingsRegion,
@@ -42,16 +43,6 @@ export interface SplitLeg {
   readonly layer: number;
   readonly device: DeviceId;
   readonly stretch: number;
-}
-
-export interface KvCacheUse {
-  readonly device: DeviceId;
-  readonly unit: string;
-  readonly layer: number;
-  /** That the cache has room for. */
-  readonly numTokens: number;
-  readonly keyByteLength: number;
-  readonly valueByteLength: number;
 }
 
 /** A tensor that changes hands; `role` tells apart those that are under way between the same two devices at once. */
@@ -177,14 +168,20 @@ export class GraphDraft {
     const key = slices.length === 0 ? `${device} ${name}` : `${device} ${name} ${JSON.stringify(slices)}`;
     let use = this.weights.get(key);
     if (use === undefined) {
-      const slicedShape = shape.map((size, axis) => {
-        const slice = slices.find((candidate) => candidate.axis === axis);
-        return slice === undefined ? size : slice.ranges.reduce((sum, [, count]) => sum + count, 0);
-      });
       // Layouts are defined for what a device computes with.
       const packedByteLength = isSupported ? traits.packedByteLength(info, slices) : 0;
       const loadStagingByteLength = isSupported ? traits.loadStagingByteLength(info, slices) : 0;
-      use = { key, device, unit, name, dtype: info.dtype, shape: slicedShape, slices, packedByteLength, loadStagingByteLength };
+      use = {
+        key,
+        device,
+        unit,
+        name,
+        dtype: info.dtype,
+        shape: slicedShape(shape, slices),
+        slices,
+        packedByteLength,
+        loadStagingByteLength,
+      };
       this.weights.set(key, use);
     } else if (use.unit !== unit) {
       this.reusedWeights.set(unit, (this.reusedWeights.get(unit) ?? new Set()).add(use));

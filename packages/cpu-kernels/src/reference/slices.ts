@@ -37,6 +37,11 @@ export function sliceTensor(info: TensorInfo, slices: readonly TensorSlice[] = [
   return { shape, ranges };
 }
 
+/** The shape of what slices keep of a tensor. @throws InvalidTensorError as `sliceTensor` does. */
+export function slicedShape(info: TensorInfo, slices: readonly TensorSlice[] = []): readonly number[] {
+  return slices.length === 0 ? info.shape : sliceTensor(info, slices).shape;
+}
+
 /** Runs of consecutive file rows that `ranges` keep, in storage order: rows over all axes but the last. None is empty. A vector is one row. */
 export function rowRuns(shape: readonly number[], ranges: readonly (readonly IndexRange[])[]): IndexRange[] {
   let runs: IndexRange[] = [[0, 1]];

@@ -1,7 +1,7 @@
 import { type BackendTraits, type DType, type OpName, opNames, type TensorInfo, type TensorSlice } from "@thermocline/spec";
 import { canDequantize } from "./dequantize/index.js";
 import { rowsPerPiece } from "./load-weight.js";
-import { fileRow, numElementsOf, sliceTensor } from "./slices.js";
+import { fileRow, numElementsOf, slicedShape } from "./slices.js";
 
 const kvDTypes: readonly DType[] = ["f32", "f16", "q8_0", "q4_0"];
 
@@ -31,7 +31,7 @@ export const referenceTraits: BackendTraits = {
   /** 4 bytes an element of the sliced shape. @throws InvalidTensorError as `Backend.load` does. */
   packedByteLength(info: TensorInfo, slices?: readonly TensorSlice[]): number {
     fileRow(info);
-    return 4 * numElementsOf(sliceTensor(info, slices).shape);
+    return 4 * numElementsOf(slicedShape(info, slices));
   },
   /** A piece, with the rows between those that are wanted. */
   loadStagingByteLength(info: TensorInfo): number {
