@@ -87,9 +87,13 @@ function deviceRows(plan: OffloadPlan): (readonly [string, string])[] {
   });
 }
 
-function predictionRows({ predicted, workload, comparison = [] }: OffloadPlan): (readonly [string, string])[] {
+/** A model without a cache of keys and values makes vectors of texts, and no token after the first. */
+function predictionRows({ predicted, workload, comparison = [], bytes }: OffloadPlan): (readonly [string, string])[] {
   if (predicted === undefined) return [];
+  const hasCache = bytes === undefined || Object.values(bytes).some((classes) => (classes["kv-cache"] ?? 0) > 0);
   const { prefillSeconds, secondsPerToken } = predicted;
+  if (!hasCache && workload !== undefined)
+    return [["predicted", `a text of ${workload.promptTokens} tokens in ${formatSeconds(prefillSeconds)}`]];
   const batch = workload?.batch ?? 1;
   const speed = `${formatRate(batch / secondsPerToken)} tok/s${batch > 1 ? ` for ${batch} requests together` : ""}`;
   const prompt = workload === undefined ? "" : ` of a prompt of ${workload.promptTokens}`;

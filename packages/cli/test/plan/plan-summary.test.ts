@@ -44,6 +44,20 @@ describe("a plan's summary", () => {
   });
 });
 
+describe("a summary's prediction", () => {
+  const predicted = { prefillSeconds: 0.2, secondsPerToken: 0.1 };
+  const workload = { promptTokens: 86, outputTokens: 42, contextDepth: 0, batch: 1 };
+  const described = { ...plan({ id: "head", device: "cuda:0" }), predicted, workload };
+
+  it("is of a prompt and of the tokens after it, and of a text alone where the model keeps no keys and values", () => {
+    const bytes = { "cuda:0": { weights: 600, "kv-cache": 100 } };
+    expect(wordsOf(summarizePlan({ ...described, bytes }))).toContain(
+      "predicted first token of a prompt of 86 after 200 ms, then 10.0 tok/s",
+    );
+    expect(wordsOf(summarizePlan(described))).toContain("predicted a text of 86 tokens in 200 ms limit");
+  });
+});
+
 describe("formatSeconds", () => {
   it.each([
     [0.00038, "0.38 ms"],

@@ -8,6 +8,7 @@ import { type PlanContext, preparePlan } from "./plan-context.js";
 import type { PlanRequest } from "./plan-request.js";
 import { type DeviceBytes, overheadBounds } from "./planning-problem.js";
 import { placeHastily, placersOf } from "./solve-placement.js";
+import { takeTurn } from "./take-turn.js";
 
 export type FoundPlacement =
   | {
@@ -58,6 +59,7 @@ function ownLimits({ limits: { devices, shared } }: PlanContext): DeviceBytes {
  * count as too small.
  */
 export async function fits(request: PlanRequest, isThorough = false): Promise<boolean> {
+  await takeTurn(request.signal);
   try {
     return await hasPlacement(request, isThorough);
   } catch (error) {

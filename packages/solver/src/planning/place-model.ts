@@ -5,6 +5,7 @@ import { type ExactBytes, exactBytesOf, unitBytesByDevice } from "./placed-bytes
 import type { PlanContext } from "./plan-context.js";
 import { type DeviceBytes, overheadBounds, problemOf } from "./planning-problem.js";
 import type { Placer, Placers } from "./solve-placement.js";
+import { takeTurn } from "./take-turn.js";
 
 /** Rounds of solving and counting. Overheads settle in two or three. */
 const maxRounds = 5;
@@ -103,8 +104,8 @@ async function placeWithin(context: PlanContext, limitBytes: DeviceBytes, placer
   let missingBytes: Readonly<Record<DeviceId, number>> = {};
   let hasRelaxed = false;
   for (let round = 1; round <= maxRounds; round++) {
-    signal?.throwIfAborted();
     onProgress?.({ phase: "solve", detail: `round ${round}` });
+    await takeTurn(signal);
     const problem = problemOf(context, limitBytes, overheadBytes);
     let solution = await placer(problem);
     if (solution.status === "infeasible") {

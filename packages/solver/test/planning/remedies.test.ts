@@ -91,6 +91,15 @@ describe("what does not fit", () => {
     expect(kinds).toEqual(new Set(["settings", "budgetBytes"]));
   });
 
+  it("is not searched on when somebody stops it, who has his turn between what is tried", async () => {
+    const controller = new AbortController();
+    const onProgress: PlanRequest["onProgress"] = ({ phase }) => {
+      if (phase === "remedy") setTimeout(() => controller.abort(new Error("enough")), 0);
+    };
+    const request = tightRequest(4, 0, { settings: { contextLength: 16_384 }, signal: controller.signal, onProgress });
+    await expect(createPlan(request)).rejects.toThrow("enough");
+  });
+
   it("is also refused for a strategy, with what makes that strategy fit", async () => {
     const request = tightRequest(1000, 20, { strategy: "autosplit" });
     const error = await refusalOf(request);
