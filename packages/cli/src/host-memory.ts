@@ -73,12 +73,20 @@ function createHostLedger(ledger: MemoryLedger, budgetBytes: number): HostLedger
     throw new InsufficientMemoryError(`host memory (${[...hostDevices].join(", ")})`, needBytes, haveBytes, holders, cure);
   }
 
+  /** What the host has left, and what of that is kept for the owner on the device. */
+  function availableOnHost(device: DeviceId, owner: string | undefined): number {
+    if (!hostDevices.has(device)) return Number.POSITIVE_INFINITY;
+    const bytesOf = (claims: readonly Claim[]) =>
+      claims.reduce((sum, claim) => (claim.device === device && claim.owner === owner ? sum + claim.byteLength : sum), 0);
+    return budgetBytes - committedBytes([], "reserved") + Math.max(0, bytesOf(ledger.guarantees()) - bytesOf(ledger.report()));
+  }
+
   return {
     setBudget: (device, bytes) => ledger.setBudget(device, bytes),
     budget: (device) => ledger.budget(device),
     setReserve: (device, bytes) => ledger.setReserve(device, bytes),
     standingReserve: (device) => ledger.standingReserve(device),
-    available: (device, owner) => ledger.available(device, owner),
+    available: (device, owner) => Math.min(ledger.available(device, owner), availableOnHost(device, owner)),
     guarantees: () => ledger.guarantees(),
     report: () => ledger.report(),
     addHostDevice: (device) => void hostDevices.add(device),

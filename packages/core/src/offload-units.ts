@@ -1,7 +1,6 @@
 /** The units of a model that a plan places, with their tensors and bytes as the file holds them. */
 import {
   type DeviceId,
-  type DType,
   dtypes,
   type LayerConfig,
   type ModelConfig,
@@ -10,12 +9,12 @@ import {
   type Placement,
   type TensorInfo,
   type UnitKind,
-  type UnitWeights,
 } from "@thermocline/spec";
 import { type ReducedModel, reduceModel } from "./graph/layer-classes.js";
 import { ModelDrafter } from "./graph/model-graph.js";
 import { nullTraits } from "./graph/null-traits.js";
 import type { StepLimits } from "./graph/step-limits.js";
+import { weightsByDType } from "./unit-weights.js";
 
 const layerTensor = /^blk\.(\d+)\.(.+)$/;
 const expertTensor = /^ffn_.+_exps\./;
@@ -126,16 +125,6 @@ function countCommands(reduced: ReducedModel, units: readonly UnitName[]): Reado
   const counts = new Map<string, number>();
   for (const unit of draft.encoders.get(nullDevice)!.units) counts.set(unit, (counts.get(unit) ?? 0) + 1);
   return new Map(units.map((unit) => [unit.id, counts.get(reduced.unitOf(unit)) ?? 0]));
-}
-
-function weightsByDType(tensors: readonly TensorInfo[], isConditional: boolean): readonly UnitWeights[] {
-  const byteLengths = new Map<DType, number>();
-  for (const { dtype, range } of tensors) byteLengths.set(dtype, (byteLengths.get(dtype) ?? 0) + range.byteLength);
-  return [...byteLengths].map(([dtype, byteLength]) => ({
-    dtype,
-    alwaysBytes: isConditional ? 0 : byteLength,
-    conditionalBytes: isConditional ? byteLength : 0,
-  }));
 }
 
 /** Everything on one device. */

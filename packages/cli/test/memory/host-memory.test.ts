@@ -45,6 +45,17 @@ describe("the host's ledger", () => {
     expect(ledger.reserve([bytes("cpu:1", "a", hostBytes - 40)])).toHaveLength(1);
   });
 
+  it("says what can be reserved: no more than the host has left, and what is guaranteed to who asks", () => {
+    const ledger = hostLedger();
+    ledger.guarantee("a", "cpu:0", 1000);
+    ledger.reserve([bytes("cpu:0", "a", 400), bytes("cuda:0", "a", 7)]);
+    expect([ledger.available("cpu:1"), ledger.available("cpu:0", "a")]).toEqual([hostBytes - 1000, hostBytes - 400]);
+    expect(ledger.available("cuda:0")).toBe(2 ** 52 - 7);
+    const mostForA = ledger.available("cpu:0", "a");
+    expect(() => ledger.reserve([bytes("cpu:0", "a", mostForA + 1)])).toThrow(/host memory/);
+    expect(ledger.reserve([bytes("cpu:0", "a", mostForA)])).toHaveLength(1);
+  });
+
   it("leaves malformed byte lengths to the ledger below", () => {
     const ledger = hostLedger();
     expect(() => ledger.reserve([bytes("cpu:0", "a", Number.NaN)])).toThrow(RangeError);

@@ -26,6 +26,9 @@ export interface RepeatOptions {
 
 const zeros = new Uint8Array(1 << 20);
 
+/** A clock's tick: no list takes less, and rates stay finite where a coarse clock saw nothing pass. */
+const leastSeconds = 1e-9;
+
 /** Disposing it gives back all memory that it took. */
 export class DeviceBench implements Disposable {
   readonly #owned: Disposable[] = [];
@@ -185,6 +188,6 @@ export async function runTogether(
 
 function timedRun({ outcome, stretches }: SubmissionReport, wallSeconds: number): TimedRun {
   assert(outcome === "completed", `a measurement was ${outcome}`);
-  if (stretches === undefined) return { seconds: wallSeconds };
-  return { seconds: Math.max((stretches.at(-1)! - stretches[0]!) / 1000, Number.MIN_VALUE), stretches };
+  if (stretches === undefined) return { seconds: Math.max(wallSeconds, leastSeconds) };
+  return { seconds: Math.max((stretches.at(-1)! - stretches[0]!) / 1000, leastSeconds), stretches };
 }

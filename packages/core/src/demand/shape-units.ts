@@ -1,5 +1,6 @@
 /** The units of a model without a graph: the ids, kinds and rows that one with a graph would have. */
-import type { DType, OffloadUnit, TensorInfo, UnitKind, UnitWeights } from "@thermocline/spec";
+import type { OffloadUnit, TensorInfo, UnitKind } from "@thermocline/spec";
+import { weightsByDType } from "../unit-weights.js";
 import { cacheReadBy, multiplyAddsPerCachedToken, slidingWindowOf, stateBytesPerSequence } from "./kv-cache-bytes.js";
 import type { LayerShape, ModelShape } from "./shape.js";
 import { expertTensor, singleExpertTensor } from "./shape-feed-forward.js";
@@ -98,14 +99,4 @@ function makeUnit(id: string, kind: UnitKind, layer: number, tensors: readonly T
     numCommands: tensors.filter(({ name }) => !name.endsWith(".bias")).length + 4,
   };
   return { unit, tensors };
-}
-
-function weightsByDType(tensors: readonly TensorInfo[], isConditional: boolean): readonly UnitWeights[] {
-  const byteLengths = new Map<DType, number>();
-  for (const { dtype, range } of tensors) byteLengths.set(dtype, (byteLengths.get(dtype) ?? 0) + range.byteLength);
-  return [...byteLengths].map(([dtype, byteLength]) => ({
-    dtype,
-    alwaysBytes: isConditional ? 0 : byteLength,
-    conditionalBytes: isConditional ? byteLength : 0,
-  }));
 }
