@@ -57,6 +57,7 @@ const browserFiles = [
   "packages/core/src/kv-cache/kv-groups.ts",
   "packages/core/src/offload-units.ts",
   "packages/core/src/placement.ts",
+  "packages/core/src/unit-weights.ts",
   "packages/cpu-kernels/src/traits.ts",
 ];
 
