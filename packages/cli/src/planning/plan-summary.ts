@@ -144,7 +144,7 @@ function limitOf(plan: OffloadPlan): string {
     const rooms = left.map(([id, byteLength]) => `${id} has ${formatBytes(byteLength)} left`).join(", ");
     return hasRoom ? `where units lie, not memory: ${lies}, ${mainReason(spilled)}; ${rooms}` : `the GPU's memory: ${lies}; ${rooms}`;
   }
-  const isOnGpus = used.every((device) => plan.devices[device]?.backend === "cuda");
+  const isOnGpus = used.some((device) => plan.devices[device]?.backend === "cuda");
   if (used.length === 1) return `the speed of the device: all of it lies on ${used[0]}`;
   return `the speed of the devices: ${isOnGpus ? "all that every token reads lies on GPUs" : `all of it lies on ${used.join(" and ")}`}`;
 }

@@ -22,9 +22,11 @@ export function placeRivals(context: PlanContext, limitBytes: DeviceBytes, overh
   const names = Object.keys(rivals).filter((name) => name !== "autosplit" || numGpus > 1) as (keyof typeof rivals)[];
   const priced = priceProblem(problemOf(context, limitBytes, overheadBytes));
   const inBounds = problemOf(context, limitBytes, overheadBounds(context));
+  const together = withSharedRoom(context, priced.problem);
   const placed = names.flatMap((name) => {
-    // With the room that the plan was found to have; where another placement's overhead is too much for that, with the room that all have.
-    for (const problem of [priced.problem, inBounds]) {
+    // With the room that there is where units that share bytes lie together, which is counted behind it; with the room that the plan was
+    // found to have; where another placement's overhead is too much for that, with the room that all have.
+    for (const problem of [...(together === undefined ? [] : [together]), priced.problem, inBounds]) {
       const budgetBytes = Float64Array.from(problem.devices, (device) => device.budgetBytes);
       const placement = rivals[name]({ ...priced, problem, budgetBytes });
       const model = placement && placedIfFits(context, name, placement, problem, limitBytes);
@@ -33,6 +35,15 @@ export function placeRivals(context: PlanContext, limitBytes: DeviceBytes, overh
     return [];
   });
   return { rivals: placed, priced };
+}
+
+/** As if everything that shares bytes lay on each device; undefined where nothing does. */
+function withSharedRoom({ demand }: PlanContext, problem: OffloadProblem): OffloadProblem | undefined {
+  const sharedBytes = (id: string) =>
+    Object.values(demand.devices[id]!.units).reduce((sum, { shared }) => sum + (shared?.byteLength ?? 0), 0);
+  if (problem.devices.every(({ id }) => sharedBytes(id) === 0)) return undefined;
+  const devices = problem.devices.map((device) => ({ ...device, budgetBytes: device.budgetBytes + sharedBytes(device.id) }));
+  return { ...problem, devices };
 }
 
 /**

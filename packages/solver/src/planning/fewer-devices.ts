@@ -1,4 +1,4 @@
-/** Of placements that are predicted about as fast as each other, the one that people would choose: the one on fewer devices. */
+/** Of placements that are predicted about as fast as each other, the one that people would choose: the one on fewer devices, with fewer parts. */
 import { assert, type DeviceId } from "@thermocline/spec";
 import type { UnitLimit } from "./pins.js";
 import { type PlacedModel, placeModel } from "./place-model.js";
@@ -23,8 +23,15 @@ export function preferFewerDevices(ranked: readonly PlacedModel[], rivals: reado
   if (fastest === undefined) return undefined;
   const limit = Math.min(secondsOf(fastest) * (1 + tieShare), ...rivals.map(secondsOf));
   const candidates = ranked.filter((placed) => placed === fastest || secondsOf(placed) <= limit);
-  return candidates.reduce((best, next) => (devicesOf(next).size < devicesOf(best).size ? next : best));
+  return candidates.reduce((best, next) => (isSimpler(next, best) ? next : best));
 }
+
+function isSimpler(one: PlacedModel, other: PlacedModel): boolean {
+  const fewer = devicesOf(other).size - devicesOf(one).size;
+  return fewer > 0 || (fewer === 0 && numPartsOf(one) < numPartsOf(other));
+}
+
+const numPartsOf = ({ placement }: PlacedModel) => [...placement.values()].reduce((sum, parts) => sum + parts.length, 0);
 
 /** What the solver finds without the device that holds least, where that is little and the others have room for it. */
 export async function placeOnFewerDevices(context: PlanContext, placed: PlacedModel): Promise<PlacedModel | undefined> {

@@ -103,7 +103,7 @@ describe("a plan", () => {
   });
 
   it("puts hot neurons on the fast device and says so", async () => {
-    const plan = await createPlan(requestOf(60, hot));
+    const plan = await createPlan(requestOf(40, hot));
     const split = plan.units.filter(({ rows, device: home }) => rows !== undefined && home === "cuda:0");
     expect(split.length).toBeGreaterThan(0);
     for (const { id, activationFrequency, reason } of split) {

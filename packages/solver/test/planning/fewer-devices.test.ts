@@ -44,6 +44,17 @@ describe("a device that helps by less than predictions are good for", () => {
     expect(usedDevices(exact)).toEqual(["cpu:0", "cuda:0"]);
   });
 
+  it("takes no part of a unit where it holds others whole and more would gain nothing to speak of", async () => {
+    // The embedding is on the CPU in any case: as many devices, but no unit is split.
+    const pins = [{ pattern: "embedding", device: "cpu:0" }];
+    const [fastest] = await createRankedPlans(requestWith(3, { pins }));
+    const splitUnits = ({ units }: OffloadPlan) => units.filter(({ rows }) => rows !== undefined).length;
+    expect(splitUnits(fastest!)).toBeGreaterThan(0);
+    const plan = await createPlan(requestWith(3, { pins }));
+    expect(splitUnits(plan)).toBe(0);
+    expect(secondsOf(plan)).toBeLessThanOrEqual(secondsOf(fastest!) * 1.01);
+  });
+
   it("is left alone where several others hold everything together", async () => {
     const { machine } = requestWith(6);
     const three = withoutDelays(machineOf(...machine.devices, device("cuda:1", 8 * GiB, 400)));
