@@ -52,6 +52,14 @@ describe("plan", () => {
       expect(text).toMatch(row);
   });
 
+  it("keeps a table that embedding and head share on one device, with room for it to the byte", async () => {
+    const machine = ["--vram", "2GiB", "--ram", "4GiB"] as const;
+    const byteLength = usedBytes(await planned(...machine), "cuda:0");
+    const tightest = await planned(...machine, "--budget", `cuda:0=${byteLength}B`);
+    expect(Object.keys(tightest.devices)).toEqual(["cuda:0"]);
+    expect(usedBytes(tightest, "cuda:0")).toBe(byteLength);
+  });
+
   it("gives the plan itself as JSON, within every budget", async () => {
     const plan = await planned(...tight);
     expect(plan).toMatchObject({
