@@ -55,6 +55,16 @@ class ShapeBuilder {
       allowedDevices: {},
     };
   }
+
+  /**
+   * A table of which a token reads one row.
+   * @param {number} vocabSize
+   * @param {number} hiddenSize
+   */
+  addEmbedding(vocabSize, hiddenSize) {
+    const unit = { id: "embedding", kind: /** @type {const} */ ("embedding"), layer: -1, numCommands: 1 };
+    this.add({ ...unit, activationFrequency: 1 / vocabSize }, q4Bytes(vocabSize * hiddenSize), { isConditional: true });
+  }
 }
 
 /**
@@ -66,14 +76,7 @@ export function llama70b({ hasFrequencies = false } = {}) {
   const numNeurons = 28_672;
   const vocabSize = 128_256;
   const builder = new ShapeBuilder();
-  const embedding = {
-    id: "embedding",
-    kind: /** @type {const} */ ("embedding"),
-    layer: -1,
-    numCommands: 1,
-    activationFrequency: 1 / vocabSize,
-  };
-  builder.add(embedding, q4Bytes(vocabSize * hiddenSize), { isConditional: true });
+  builder.addEmbedding(vocabSize, hiddenSize);
   const fillWords = createRandomWords(1);
   for (let layer = 0; layer < 80; layer++) {
     const attention = { id: `blk.${layer}.attention`, kind: /** @type {const} */ ("attention"), layer, numCommands: 9 };
@@ -98,14 +101,7 @@ export function mixture671b() {
   const vocabSize = 129_280;
   const numExperts = 256;
   const builder = new ShapeBuilder();
-  const embedding = {
-    id: "embedding",
-    kind: /** @type {const} */ ("embedding"),
-    layer: -1,
-    numCommands: 1,
-    activationFrequency: 1 / vocabSize,
-  };
-  builder.add(embedding, q4Bytes(vocabSize * hiddenSize), { isConditional: true });
+  builder.addEmbedding(vocabSize, hiddenSize);
   for (let layer = 0; layer < 61; layer++) {
     const id = (/** @type {string} */ kind) => `blk.${layer}.${kind}`;
     const kvCache = { multiplyAddsPerCachedToken: 128 * (576 + 512), stateBytesPerSequence: 0 };

@@ -1,6 +1,7 @@
 import type { LayerConfig, ModelConfig } from "@thermocline/spec";
 import { describe, expect, it } from "vitest";
-import { describeConfig, formatLayers, groupLayers } from "../src/command-line/describe-config.js";
+import { describeConfig, groupLayers } from "../src/command-line/describe-config.js";
+import { formatLayers } from "../src/format-layers.js";
 
 const rope = { theta: 1e6, dims: 128, mode: "neox", magnitude: 1 } as const;
 const layer: LayerConfig = {
@@ -61,6 +62,6 @@ describe("what inspect says of a config", () => {
 
   it("writes runs of layers short", () => {
     expect(formatLayers([3])).toBe("layer 3");
-    expect(formatLayers([0, 1, 2, 4, 6, 7])).toBe("layers 0-2, 4, 6-7");
+    expect(formatLayers([4, 0, 1, 2, 7, 6])).toBe("layers 0-2, 4, 6-7");
   });
 });

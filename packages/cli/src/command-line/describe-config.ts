@@ -1,6 +1,7 @@
 /** What a graph would compute with a file, for `inspect`: layers that are alike together. */
 import { isDeepStrictEqual } from "node:util";
 import type { LayerConfig, ModelConfig, RopeConfig } from "@thermocline/spec";
+import { formatLayers } from "../format-layers.js";
 
 export interface LayerGroup {
   /** Ascending. */
@@ -46,19 +47,7 @@ function describeByLayer(groups: readonly LayerGroup[], describe: (layer: LayerC
     byText.set(text, [...(byText.get(text) ?? []), ...layers]);
   }
   if (byText.size <= 1) return [...byText.keys()].join("");
-  return [...byText].map(([text, layers]) => `${text} (${formatLayers(layers.sort((a, b) => a - b))})`).join("; ");
-}
-
-/** "layers 0-2, 5". */
-export function formatLayers(layers: readonly number[]): string {
-  const ranges: string[] = [];
-  for (let from = 0; from < layers.length; ) {
-    let to = from;
-    while (layers[to + 1] === layers[to]! + 1) to++;
-    ranges.push(to === from ? `${layers[from]}` : `${layers[from]}-${layers[to]}`);
-    from = to + 1;
-  }
-  return `${layers.length === 1 ? "layer" : "layers"} ${ranges.join(", ")}`;
+  return [...byText].map(([text, layers]) => `${text} (${formatLayers(layers)})`).join("; ");
 }
 
 function describeAttention({ numHeads, numKvHeads, headDimK, headDimV, slidingWindow }: LayerConfig): string {

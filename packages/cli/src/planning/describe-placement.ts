@@ -1,5 +1,6 @@
 /** Where a plan's units lie, in a phrase a device. */
 import type { DeviceId, OffloadPlan } from "@thermocline/spec";
+import { formatLayers } from "../format-layers.js";
 
 interface LayerPart {
   readonly kind: string;
@@ -48,7 +49,7 @@ function phraseOf(parts: readonly LayerPart[], kindsOfLayer: ReadonlyMap<number,
     groups.set(key, [...(groups.get(key) ?? []), part]);
   }
   return [
-    ...(wholeLayers.length === 0 ? [] : [layersText(wholeLayers)]),
+    ...(wholeLayers.length === 0 ? [] : [formatLayers(wholeLayers)]),
     ...[...groups.values()].map(groupText),
     ...parts.filter(({ layer }) => layer < 0).map(({ kind }) => kind),
   ].join("; ");
@@ -56,26 +57,9 @@ function phraseOf(parts: readonly LayerPart[], kindsOfLayer: ReadonlyMap<number,
 
 function groupText(group: readonly LayerPart[]): string {
   const [{ kind, share }] = group as readonly [LayerPart];
-  const text = `${kind} of ${layersText(group.map(({ layer }) => layer))}`;
+  const text = `${kind} of ${formatLayers(group.map(({ layer }) => layer))}`;
   if (share === 1) return text;
   const percents = group.map((part) => Math.round(part.share * 100));
   const [least, most] = [Math.min(...percents), Math.max(...percents)];
   return `${least === most ? most : `${least} to ${most}`} % of ${text}`;
-}
-
-function layersText(layers: readonly number[]): string {
-  return `${layers.length === 1 ? "layer" : "layers"} ${formatNumbers(layers)}`;
-}
-
-/** "0-2, 5". */
-function formatNumbers(numbers: readonly number[]): string {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const ranges: string[] = [];
-  for (let from = 0; from < sorted.length; ) {
-    let to = from;
-    while (sorted[to + 1] === sorted[to]! + 1) to++;
-    ranges.push(to === from ? `${sorted[from]}` : `${sorted[from]}-${sorted[to]}`);
-    from = to + 1;
-  }
-  return ranges.join(", ");
 }
