@@ -34,5 +34,5 @@ export async function showPlan(
 /** Colours and blocks on a terminal that shows them, plain text elsewhere. */
 export function terminalOptions(): { readonly width: number; readonly colour: boolean } {
   const { isTTY, columns = 100 } = process.stdout;
-  return { width: Math.min(widestText, isTTY ? columns : 100), colour: isTTY === true && !process.env["NO_COLOR"] };
+  return { width: Math.min(widestText, isTTY ? columns : 100), colour: isTTY === true && !process.env.NO_COLOR };
 }
