@@ -3,13 +3,16 @@ import {
   type BackendTraits,
   byteLengthOf,
   type DType,
-  type OpName,
-  opNames,
+  fileRow,
+  floatDTypes,
+  isWeightDType,
+  kernelSupport,
+  numElementsOf,
+  slicedShape,
   type TensorInfo,
   type TensorSlice,
   type WorkspaceQuery,
 } from "@thermocline/spec";
-import { fileRow, numElementsOf, slicedShape } from "./reference/slices.js";
 
 /** Rows that the packed layout interleaves; a last group is padded with zeros. */
 export const rowsPerGroup = 16;
@@ -22,14 +25,8 @@ export function rowsPerPiece(rowByteLength: number): number {
   return rowsPerGroup * Math.max(1, Math.floor(pieceByteLength / rowsPerGroup / Math.max(1, rowByteLength)));
 }
 
-/** Types that hold no weights. */
-const numberDTypes: readonly DType[] = ["f64", "i8", "i16", "i32", "i64"];
-const floatDTypes: readonly DType[] = ["f32", "f16", "bf16"];
 /** Types of which a block of 32 activations meets two scales: its halves are summed apart. */
 const dtypesWithSubBlocksOf16: readonly DType[] = ["q2_k", "q3_k", "q6_k", "iq1_m", "iq2_xs", "iq2_s", "nvfp4"];
-
-/** Types that matmuls and embeddings read: every one that holds weights. */
-const isWeightDType = (dtype: DType) => !numberDTypes.includes(dtype);
 
 /** Bytes of activations [rows, columns] as a product with a weight of `dtype` quantises them: 32 values, a float scale and 4 bytes for each
  *  sub-block. */
@@ -40,22 +37,6 @@ function activationBytes(dtype: DType, rows: number, columns: number): number {
 }
 
 const kvDTypes: readonly DType[] = ["f16", "f32", "q8_0", "q4_0"];
-
-function supports(op: OpName, dtype: DType): boolean {
-  switch (op) {
-    case "embed":
-    case "matmul":
-    case "expertMatmul":
-      return isWeightDType(dtype);
-    case "storeKv":
-    case "attention":
-      return kvDTypes.includes(dtype);
-    case "copy":
-      return true;
-    default:
-      return opNames.includes(op) && dtype === "f32";
-  }
-}
 
 /** Matrices, and lists of matrices: a layer's experts. */
 const weightLayout = ({ dtype, shape }: TensorInfo) =>
@@ -94,7 +75,7 @@ export function createCpuTraits({ threads }: { readonly threads: number }): Back
     weightLayout,
     packedByteLength,
     loadStagingByteLength,
-    supports,
+    supports: kernelSupport({ isWeight: isWeightDType, kvDTypes }),
     workspaceByteLength({ op, dtype, rows, columns, experts = 0 }: WorkspaceQuery): number {
       if (op === "matmul") return activationBytes(dtype, rows, columns);
       // The rows that each expert has, and the rows sorted by expert.

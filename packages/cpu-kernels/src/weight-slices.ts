@@ -5,11 +5,12 @@ import {
   type IndexRange,
   InvalidTensorError,
   layoutCodes,
+  rowRuns,
+  sliceTensor,
   type TensorInfo,
   type TensorSlice,
   type WeightLayout,
 } from "@thermocline/spec";
-import { rowRuns, sliceTensor } from "./reference/slices.js";
 import { rowsPerGroup } from "./traits.js";
 
 /**

@@ -3,17 +3,17 @@ import {
   type BackendTraits,
   byteLengthOf,
   type DType,
-  type OpName,
-  opNames,
+  fileRow,
+  floatDTypes,
+  isWeightDType,
+  kernelSupport,
+  numElementsOf,
+  slicedShape,
   type TensorInfo,
   type TensorSlice,
   type WorkspaceQuery,
 } from "@thermocline/spec";
-import { rowByteLength, slicedShape } from "./weight-slices.js";
 
-/** Types that hold no weights. */
-const numberDTypes: readonly DType[] = ["f64", "i8", "i16", "i32", "i64"];
-const floatDTypes: readonly DType[] = ["f32", "f16", "bf16"];
 const kvDTypes: readonly DType[] = ["f16", "q8_0", "q4_0", "f32"];
 
 /** A thread loads 16 bytes at once, so each row of a matrix begins at a multiple of them. */
@@ -26,8 +26,6 @@ const sortedRows = 4;
 /** Pinned host memory that file rows pass through: one piece is filled while the other is copied. */
 const pieceByteLength = 4 << 20;
 
-const isWeightDType = (dtype: DType) => !numberDTypes.includes(dtype);
-const product = (lengths: readonly number[]) => lengths.reduce((all, length) => all * length, 1);
 const roundUp = (value: number, multiple: number) => Math.ceil(value / multiple) * multiple;
 
 /** Matrices, and lists of matrices: a layer's experts. */
@@ -36,32 +34,16 @@ const weightLayout = ({ dtype, shape }: TensorInfo) =>
 
 /** A packed matrix holds the file's blocks in the file's order, each row padded to whole vector loads. */
 function packedByteLength(info: TensorInfo, slices?: readonly TensorSlice[]): number {
-  rowByteLength(info);
+  fileRow(info);
   const shape = slicedShape(info, slices);
-  if (weightLayout(info) === "plain") return byteLengthOf(info.dtype, product(shape));
-  return product(shape.slice(0, -1)) * roundUp(byteLengthOf(info.dtype, shape.at(-1)!), rowAlignment);
+  if (weightLayout(info) === "plain") return byteLengthOf(info.dtype, numElementsOf(shape));
+  return numElementsOf(shape.slice(0, -1)) * roundUp(byteLengthOf(info.dtype, shape.at(-1)!), rowAlignment);
 }
 
 function loadStagingByteLength(info: TensorInfo, slices?: readonly TensorSlice[]): number {
-  const byteLength = rowByteLength(info);
-  const numRows = product(slicedShape(info, slices).slice(0, -1));
+  const { byteLength } = fileRow(info);
+  const numRows = numElementsOf(slicedShape(info, slices).slice(0, -1));
   return Math.min(numRows, 2 * Math.max(1, Math.floor(pieceByteLength / Math.max(1, byteLength)))) * byteLength;
-}
-
-function supports(op: OpName, dtype: DType): boolean {
-  switch (op) {
-    case "embed":
-    case "matmul":
-    case "expertMatmul":
-      return isWeightDType(dtype);
-    case "storeKv":
-    case "attention":
-      return kvDTypes.includes(dtype);
-    case "copy":
-      return true;
-    default:
-      return opNames.includes(op) && dtype === "f32";
-  }
 }
 
 function activationBytes(dtype: DType, rows: number, columns: number): number {
@@ -81,7 +63,7 @@ export const cudaTraits: BackendTraits = {
   weightLayout,
   packedByteLength,
   loadStagingByteLength,
-  supports,
+  supports: kernelSupport({ isWeight: isWeightDType, kvDTypes }),
   workspaceByteLength({ op, dtype, rows, columns, experts = 0 }: WorkspaceQuery): number {
     if (op === "matmul") return activationBytes(dtype, rows, columns);
     // First row and number of rows of each expert, and the rows sorted by expert.

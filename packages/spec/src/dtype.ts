@@ -50,6 +50,15 @@ export const dtypes = {
 
 export type DType = keyof typeof dtypes;
 
+/** Types whose elements are stored as they are; products with them round no activations. */
+export const floatDTypes: readonly DType[] = ["f32", "f16", "bf16"];
+const numberDTypes: readonly DType[] = ["f64", "i8", "i16", "i32", "i64"];
+
+/** Whether matrices of a model are stored as the type: integers and f64 hold other things. */
+export function isWeightDType(dtype: DType): boolean {
+  return !numberDTypes.includes(dtype);
+}
+
 const byGgmlType = new Map<number, DType>(Object.entries(dtypes).map(([name, info]) => [info.ggmlType, name as DType]));
 
 /** The dtype of a ggml type number, or undefined for a number that names none today. */

@@ -1,12 +1,15 @@
 /** Rates of types that were not measured, from one that was. */
-import { byteLengthOf, type DType, dtypes, type RateByDType } from "@thermocline/spec";
+import { byteLengthOf, type DType, dtypes, isWeightDType, type RateByDType } from "@thermocline/spec";
 
-const numberDTypes: readonly DType[] = ["f64", "i8", "i16", "i32", "i64", "q8_1", "q8_k"];
+/** What kernels store activations as; no file holds them. */
+const activationDTypes: readonly DType[] = ["q8_1", "q8_k"];
 /** Types that hold weights, those that files most often hold first. */
 const byUse: readonly DType[] = ["q4_0", "q8_0", "q4_k", "q6_k", "f16", "f32", "q5_k", "iq4_xs", "bf16", "q3_k", "iq2_xs", "q2_k", "q5_0"];
 export const weightDTypesByUse: readonly DType[] = [
   ...byUse,
-  ...(Object.keys(dtypes) as DType[]).filter((dtype) => !byUse.includes(dtype) && !numberDTypes.includes(dtype)),
+  ...(Object.keys(dtypes) as DType[]).filter(
+    (dtype) => !byUse.includes(dtype) && isWeightDType(dtype) && !activationDTypes.includes(dtype),
+  ),
 ];
 
 /** Types whose blocks are unpacked alike, the likeliest stand-in first. */

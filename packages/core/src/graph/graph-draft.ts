@@ -17,6 +17,7 @@ import {
   type PlacedPart,
   type Placement,
   type StepSignal,
+  slicedShape,
   type Tensor,
   type TensorSlice,
   UnsupportedOpError,
@@ -26,7 +27,6 @@ import { kvDTypeOf } from "../kv-cache/kv-dtype.js";
 import { type ConstantUse, DraftBuffer, type KvCacheUse, type WeightUse } from "./draft-buffer.js";
 import { DraftEncoder } from "./draft-encoder.js";
 import type { HostLayout } from "./host-memory.js";
-import { slicedShape } from "./sliced-shape.js";
 import { largestByteLength, largestDim, type StepLimits } from "./step-limits.js";
 import {
   embeddingsRegion,
@@ -177,7 +177,7 @@ export class GraphDraft {
         unit,
         name,
         dtype: info.dtype,
-        shape: slicedShape(shape, slices),
+        shape: slicedShape(info, slices),
         slices,
         packedByteLength,
         loadStagingByteLength,

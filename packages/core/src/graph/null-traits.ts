@@ -1,6 +1,5 @@
 /** A device that computes nothing and has a kernel for everything: drafts on it tell what a graph consists of, and stand for other devices. */
-import { type BackendTraits, dtypes } from "@thermocline/spec";
-import { slicedShape } from "./sliced-shape.js";
+import { type BackendTraits, dtypes, numElementsOf, slicedShape } from "@thermocline/spec";
 
 export const nullTraits: BackendTraits = {
   kind: "null",
@@ -9,9 +8,9 @@ export const nullTraits: BackendTraits = {
   readsHostMemory: true,
   weightLayout: () => "plain",
   /** The blocks of the elements that are left after slicing, as the file holds them. */
-  packedByteLength({ dtype, shape }, slices = []) {
-    const numElements = slicedShape(shape, slices).reduce((product, size) => product * size, 1);
-    return Math.ceil(numElements / dtypes[dtype].blockSize) * dtypes[dtype].blockBytes;
+  packedByteLength(info, slices) {
+    const { blockSize, blockBytes } = dtypes[info.dtype];
+    return Math.ceil(numElementsOf(slicedShape(info, slices)) / blockSize) * blockBytes;
   },
   loadStagingByteLength: () => 0,
   supports: () => true,

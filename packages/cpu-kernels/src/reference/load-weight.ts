@@ -1,8 +1,18 @@
 /** Reads a weight from its file and stores it as f32. */
-import { byteLengthOf, type IndexRange, InvalidTensorError, type LoadOptions, type ModelSource, type TensorInfo } from "@thermocline/spec";
+import {
+  byteLengthOf,
+  fileRow,
+  type IndexRange,
+  InvalidTensorError,
+  type LoadOptions,
+  type ModelSource,
+  numElementsOf,
+  rowRuns,
+  sliceTensor,
+  type TensorInfo,
+} from "@thermocline/spec";
 import { yieldToEventLoop } from "./clock.js";
 import { dequantizeRows } from "./dequantize/index.js";
-import { fileRow, numElementsOf, rowRuns, sliceTensor } from "./slices.js";
 
 const pieceByteLength = 1 << 20;
 

@@ -15,6 +15,7 @@ import {
   type StepBindings,
   type Submission,
   type SubmitOptions,
+  sliceTensor,
   type Tensor,
   type TensorInfo,
 } from "@thermocline/spec";
@@ -22,7 +23,6 @@ import { ReferenceBuffer } from "./buffer.js";
 import { ReferenceCommandList, ReferenceEncoder } from "./command-list.js";
 import { Executor } from "./executor.js";
 import { loadWeight } from "./load-weight.js";
-import { sliceTensor } from "./slices.js";
 import { floatsOf, resolveContiguous } from "./tensor-view.js";
 import { referenceTraits } from "./traits.js";
 

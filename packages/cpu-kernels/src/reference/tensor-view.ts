@@ -7,13 +7,13 @@ import {
   type Dim,
   type DType,
   dtypes,
+  numElementsOf,
   type StepBindings,
   type Tensor,
 } from "@thermocline/spec";
 import { ReferenceBuffer } from "./buffer.js";
 import { dequantizeRows } from "./dequantize/index.js";
 import { float16Values } from "./float16.js";
-import { numElementsOf } from "./slices.js";
 
 /** What a kernel or the resolution of its operands finds wrong with values; becomes the detail of a DeviceFaultError. */
 export class KernelFault extends Error {}

@@ -1,25 +1,17 @@
-import { type BackendTraits, type DType, type OpName, opNames, type TensorInfo, type TensorSlice } from "@thermocline/spec";
+import {
+  type BackendTraits,
+  type DType,
+  fileRow,
+  kernelSupport,
+  numElementsOf,
+  slicedShape,
+  type TensorInfo,
+  type TensorSlice,
+} from "@thermocline/spec";
 import { canDequantize } from "./dequantize/index.js";
 import { rowsPerPiece } from "./load-weight.js";
-import { fileRow, numElementsOf, slicedShape } from "./slices.js";
 
 const kvDTypes: readonly DType[] = ["f32", "f16", "q8_0", "q4_0"];
-
-function supports(op: OpName, dtype: DType): boolean {
-  switch (op) {
-    case "embed":
-    case "matmul":
-    case "expertMatmul":
-      return canDequantize(dtype);
-    case "storeKv":
-    case "attention":
-      return kvDTypes.includes(dtype);
-    case "copy":
-      return true;
-    default:
-      return opNames.includes(op) && dtype === "f32";
-  }
-}
 
 /** Traits of the reference backend: every op, every type; weights lie as f32, whatever the file's type. */
 export const referenceTraits: BackendTraits = {
@@ -38,6 +30,6 @@ export const referenceTraits: BackendTraits = {
     const { byteLength } = fileRow(info);
     return Math.min(numElementsOf(info.shape.slice(0, -1)), rowsPerPiece(byteLength)) * byteLength;
   },
-  supports,
+  supports: kernelSupport({ isWeight: canDequantize, kvDTypes }),
   workspaceByteLength: () => 0,
 };

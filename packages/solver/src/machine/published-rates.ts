@@ -13,11 +13,10 @@
  * - CPU, prefill: 8-bit dot products, 64 multiplications and additions a cycle with AVX2 and 256 with AVX-512 VNNI on each core; engines
  *   reach 0.35 of it, on f16 and f32 weights a quarter of that rate.
  */
-import type { DeviceRates, DType, RateByDType } from "@thermocline/spec";
+import { type DeviceRates, type DType, floatDTypes, type RateByDType } from "@thermocline/spec";
 import type { PublishedGpu } from "./published-gpus.js";
 import type { PublishedMemory } from "./published-memories.js";
 
-const floatDTypes: readonly DType[] = ["f32", "f16", "bf16"];
 const simpleDTypes: readonly DType[] = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "mxfp4"];
 const kQuants: readonly DType[] = ["q2_k", "q3_k", "q4_k", "q5_k", "q6_k"];
 

@@ -1,5 +1,4 @@
-import { byteLengthOf } from "@thermocline/spec";
-import { numElementsOf } from "../slices.js";
+import { byteLengthOf, numElementsOf } from "@thermocline/spec";
 import { floatsOf } from "../tensor-view.js";
 import type { Kernel } from "./kernel.js";
 

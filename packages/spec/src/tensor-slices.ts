@@ -1,5 +1,8 @@
 /** Which elements of a tensor a device holds. */
-import { byteLengthOf, dtypes, type IndexRange, InvalidTensorError, type TensorInfo, type TensorSlice } from "@thermocline/spec";
+import type { IndexRange, TensorSlice } from "./backend.js";
+import { byteLengthOf, dtypes } from "./dtype.js";
+import { InvalidTensorError } from "./errors.js";
+import type { TensorInfo } from "./model-source.js";
 
 export interface SlicedTensor {
   /** Plain shape after slicing. */
